@@ -59,31 +59,51 @@ const scalarTypes: Record<string, string> = {
 /** Emits namespaces, interfaces and enums for one node of the descriptor tree. */
 function emitTypes(name: string, node: NodeJson, path: string[], out: string[], indent: string): void {
   const inner = `${indent}  `;
+  const here = [...path, name];
   if (node.values) {
-    out.push(
-      `${indent}const ${name}: { ${Object.entries(node.values)
-        .map(([key, value]) => `readonly ${key}: ${value}`)
-        .join('; ')} };`,
-    );
+    out.push(`${indent}const ${name}: ${enumType(node.values)};`);
     return;
   }
   if (node.fields) {
-    const lines = Object.entries(node.fields).map(
-      ([field, json]) => `${inner}${field}: ${fieldType(json, [...path, name])};`,
-    );
-    out.push(
-      lines.length > 0
-        ? `${indent}interface ${name} {\n${lines.join('\n')}\n${indent}}`
-        : `${indent}interface ${name} {}`,
-    );
-    out.push(`${indent}const ${name}: MessageClass<${name}>;`);
+    out.push(`${indent}const ${name}: ${messageValueType(here, node)};`);
+    emitMessageType(name, node, here, out, indent);
+    return;
   }
   const nested = Object.entries(node.nested ?? {}).filter(([, child]) => !child.methods);
-  if (nested.length > 0) {
-    out.push(`${indent}${path.length === 0 ? 'export ' : ''}namespace ${name} {`);
-    for (const [childName, child] of nested) emitTypes(childName, child, [...path, name], out, inner);
-    out.push(`${indent}}`);
-  }
+  if (nested.length === 0) return;
+  out.push(`${indent}${path.length === 0 ? 'export ' : ''}namespace ${name} {`);
+  for (const [childName, child] of nested) emitTypes(childName, child, here, out, inner);
+  out.push(`${indent}}`);
+}
+
+/** The interface of a message, and a namespace with those of the messages inside it. */
+function emitMessageType(name: string, node: NodeJson, here: string[], out: string[], indent: string): void {
+  const inner = `${indent}  `;
+  const fields = Object.entries(node.fields ?? {});
+  out.push(`${indent}interface ${name} {${fields.length === 0 ? '}' : ''}`);
+  for (const [field, json] of fields) out.push(`${inner}${field}: ${fieldType(json, here)};`);
+  if (fields.length > 0) out.push(`${indent}}`);
+  const messages = Object.entries(node.nested ?? {}).filter(([, child]) => child.fields);
+  if (messages.length === 0) return;
+  out.push(`${indent}namespace ${name} {`);
+  for (const [child, json] of messages) emitMessageType(child, json, [...here, child], out, inner);
+  out.push(`${indent}}`);
+}
+
+/** The type of a message's class, with the enums and messages inside it as members. */
+function messageValueType(path: string[], node: NodeJson): string {
+  const members = Object.entries(node.nested ?? {}).map(
+    ([name, child]) =>
+      `readonly ${name}: ${child.values ? enumType(child.values) : messageValueType([...path, name], child)}`,
+  );
+  const own = `MessageClass<${path.join('.')}>`;
+  return members.length === 0 ? own : `${own} & { ${members.join('; ')} }`;
+}
+
+function enumType(values: Record<string, number>): string {
+  return `{ ${Object.entries(values)
+    .map(([key, value]) => `readonly ${key}: ${value}`)
+    .join('; ')} }`;
 }
 
 function fieldType(field: FieldJson, scope: string[]): string {

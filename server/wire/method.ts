@@ -59,7 +59,13 @@ export interface RealtimeMethod {
 export type Method = ApiMethod | RealtimeMethod;
 
 /** The direct answer to a realtime message: a payload, an empty ack, or nothing at all. */
-export type RealtimeReply = Payload | 'ack' | 'none';
+export type RealtimeReply = Payload | typeof ack | typeof noReply;
+
+/** The request is done, and there is nothing to say but that. */
+export const ack = 'ack' as const;
+
+/** The request gets no answer, not even an empty one. */
+export const noReply = 'no reply' as const;
 
 /**
  * Declares the implementation of an API method of proto/. The request arrives decoded with all defaults set; the

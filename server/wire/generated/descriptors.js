@@ -5117,17 +5117,13 @@ export default {
          "type": "string",
          "id": 2
         },
-        "except_session_id": {
+        "before": {
          "type": "string",
          "id": 3
         },
-        "before": {
-         "type": "string",
-         "id": 4
-        },
         "last_envelope": {
          "type": "bytes",
-         "id": 5
+         "id": 4
         }
        }
       },
@@ -5156,10 +5152,6 @@ export default {
         "refresh_token_expiry": {
          "type": "int64",
          "id": 6
-        },
-        "clear_tokens": {
-         "type": "bool",
-         "id": 7
         }
        }
       },

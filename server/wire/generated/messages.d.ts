@@ -24,6 +24,7 @@ export namespace nakama {
     const StoreProvider: { readonly APPLE_APP_STORE: 0; readonly GOOGLE_PLAY_STORE: 1; readonly HUAWEI_APP_GALLERY: 2; readonly FACEBOOK_INSTANT_STORE: 3; readonly SAMSUNG_GALAXY_STORE: 4 };
     const StoreEnvironment: { readonly UNKNOWN: 0; readonly SANDBOX: 1; readonly PRODUCTION: 2 };
     const Operator: { readonly NO_OVERRIDE: 0; readonly BEST: 1; readonly SET: 2; readonly INCREMENT: 3; readonly DECREMENT: 4 };
+    const Account: MessageClass<nakama.api.Account>;
     interface Account {
       user: nakama.api.User | null;
       wallet: string;
@@ -33,43 +34,43 @@ export namespace nakama {
       verify_time: google.protobuf.Timestamp | null;
       disable_time: google.protobuf.Timestamp | null;
     }
-    const Account: MessageClass<Account>;
+    const AccountRefresh: MessageClass<nakama.api.AccountRefresh>;
     interface AccountRefresh {
       token: string;
       vars: { [key: string]: string };
     }
-    const AccountRefresh: MessageClass<AccountRefresh>;
+    const AccountApple: MessageClass<nakama.api.AccountApple>;
     interface AccountApple {
       token: string;
       vars: { [key: string]: string };
     }
-    const AccountApple: MessageClass<AccountApple>;
+    const AccountCustom: MessageClass<nakama.api.AccountCustom>;
     interface AccountCustom {
       id: string;
       vars: { [key: string]: string };
     }
-    const AccountCustom: MessageClass<AccountCustom>;
+    const AccountDevice: MessageClass<nakama.api.AccountDevice>;
     interface AccountDevice {
       id: string;
       vars: { [key: string]: string };
     }
-    const AccountDevice: MessageClass<AccountDevice>;
+    const AccountEmail: MessageClass<nakama.api.AccountEmail>;
     interface AccountEmail {
       email: string;
       password: string;
       vars: { [key: string]: string };
     }
-    const AccountEmail: MessageClass<AccountEmail>;
+    const AccountFacebook: MessageClass<nakama.api.AccountFacebook>;
     interface AccountFacebook {
       token: string;
       vars: { [key: string]: string };
     }
-    const AccountFacebook: MessageClass<AccountFacebook>;
+    const AccountFacebookInstantGame: MessageClass<nakama.api.AccountFacebookInstantGame>;
     interface AccountFacebookInstantGame {
       signed_player_info: string;
       vars: { [key: string]: string };
     }
-    const AccountFacebookInstantGame: MessageClass<AccountFacebookInstantGame>;
+    const AccountGameCenter: MessageClass<nakama.api.AccountGameCenter>;
     interface AccountGameCenter {
       player_id: string;
       bundle_id: string;
@@ -79,104 +80,104 @@ export namespace nakama {
       public_key_url: string;
       vars: { [key: string]: string };
     }
-    const AccountGameCenter: MessageClass<AccountGameCenter>;
+    const AccountGoogle: MessageClass<nakama.api.AccountGoogle>;
     interface AccountGoogle {
       token: string;
       vars: { [key: string]: string };
     }
-    const AccountGoogle: MessageClass<AccountGoogle>;
+    const AccountSteam: MessageClass<nakama.api.AccountSteam>;
     interface AccountSteam {
       token: string;
       vars: { [key: string]: string };
     }
-    const AccountSteam: MessageClass<AccountSteam>;
+    const AddFriendsRequest: MessageClass<nakama.api.AddFriendsRequest>;
     interface AddFriendsRequest {
       ids: string[];
       usernames: string[];
       metadata: string;
     }
-    const AddFriendsRequest: MessageClass<AddFriendsRequest>;
+    const AddGroupUsersRequest: MessageClass<nakama.api.AddGroupUsersRequest>;
     interface AddGroupUsersRequest {
       group_id: string;
       user_ids: string[];
     }
-    const AddGroupUsersRequest: MessageClass<AddGroupUsersRequest>;
+    const SessionRefreshRequest: MessageClass<nakama.api.SessionRefreshRequest>;
     interface SessionRefreshRequest {
       token: string;
       vars: { [key: string]: string };
     }
-    const SessionRefreshRequest: MessageClass<SessionRefreshRequest>;
+    const SessionLogoutRequest: MessageClass<nakama.api.SessionLogoutRequest>;
     interface SessionLogoutRequest {
       token: string;
       refresh_token: string;
     }
-    const SessionLogoutRequest: MessageClass<SessionLogoutRequest>;
+    const AuthenticateAppleRequest: MessageClass<nakama.api.AuthenticateAppleRequest>;
     interface AuthenticateAppleRequest {
       account: nakama.api.AccountApple | null;
       create: google.protobuf.BoolValue | null;
       username: string;
     }
-    const AuthenticateAppleRequest: MessageClass<AuthenticateAppleRequest>;
+    const AuthenticateCustomRequest: MessageClass<nakama.api.AuthenticateCustomRequest>;
     interface AuthenticateCustomRequest {
       account: nakama.api.AccountCustom | null;
       create: google.protobuf.BoolValue | null;
       username: string;
     }
-    const AuthenticateCustomRequest: MessageClass<AuthenticateCustomRequest>;
+    const AuthenticateDeviceRequest: MessageClass<nakama.api.AuthenticateDeviceRequest>;
     interface AuthenticateDeviceRequest {
       account: nakama.api.AccountDevice | null;
       create: google.protobuf.BoolValue | null;
       username: string;
     }
-    const AuthenticateDeviceRequest: MessageClass<AuthenticateDeviceRequest>;
+    const AuthenticateEmailRequest: MessageClass<nakama.api.AuthenticateEmailRequest>;
     interface AuthenticateEmailRequest {
       account: nakama.api.AccountEmail | null;
       create: google.protobuf.BoolValue | null;
       username: string;
     }
-    const AuthenticateEmailRequest: MessageClass<AuthenticateEmailRequest>;
+    const AuthenticateFacebookRequest: MessageClass<nakama.api.AuthenticateFacebookRequest>;
     interface AuthenticateFacebookRequest {
       account: nakama.api.AccountFacebook | null;
       create: google.protobuf.BoolValue | null;
       username: string;
       sync: google.protobuf.BoolValue | null;
     }
-    const AuthenticateFacebookRequest: MessageClass<AuthenticateFacebookRequest>;
+    const AuthenticateFacebookInstantGameRequest: MessageClass<nakama.api.AuthenticateFacebookInstantGameRequest>;
     interface AuthenticateFacebookInstantGameRequest {
       account: nakama.api.AccountFacebookInstantGame | null;
       create: google.protobuf.BoolValue | null;
       username: string;
     }
-    const AuthenticateFacebookInstantGameRequest: MessageClass<AuthenticateFacebookInstantGameRequest>;
+    const AuthenticateGameCenterRequest: MessageClass<nakama.api.AuthenticateGameCenterRequest>;
     interface AuthenticateGameCenterRequest {
       account: nakama.api.AccountGameCenter | null;
       create: google.protobuf.BoolValue | null;
       username: string;
     }
-    const AuthenticateGameCenterRequest: MessageClass<AuthenticateGameCenterRequest>;
+    const AuthenticateGoogleRequest: MessageClass<nakama.api.AuthenticateGoogleRequest>;
     interface AuthenticateGoogleRequest {
       account: nakama.api.AccountGoogle | null;
       create: google.protobuf.BoolValue | null;
       username: string;
     }
-    const AuthenticateGoogleRequest: MessageClass<AuthenticateGoogleRequest>;
+    const AuthenticateSteamRequest: MessageClass<nakama.api.AuthenticateSteamRequest>;
     interface AuthenticateSteamRequest {
       account: nakama.api.AccountSteam | null;
       create: google.protobuf.BoolValue | null;
       username: string;
       sync: google.protobuf.BoolValue | null;
     }
-    const AuthenticateSteamRequest: MessageClass<AuthenticateSteamRequest>;
+    const BanGroupUsersRequest: MessageClass<nakama.api.BanGroupUsersRequest>;
     interface BanGroupUsersRequest {
       group_id: string;
       user_ids: string[];
     }
-    const BanGroupUsersRequest: MessageClass<BanGroupUsersRequest>;
+    const BlockFriendsRequest: MessageClass<nakama.api.BlockFriendsRequest>;
     interface BlockFriendsRequest {
       ids: string[];
       usernames: string[];
     }
-    const BlockFriendsRequest: MessageClass<BlockFriendsRequest>;
+    const ChannelMessage: MessageClass<nakama.api.ChannelMessage>;
     interface ChannelMessage {
       channel_id: string;
       message_id: string;
@@ -192,14 +193,14 @@ export namespace nakama {
       user_id_one: string;
       user_id_two: string;
     }
-    const ChannelMessage: MessageClass<ChannelMessage>;
+    const ChannelMessageList: MessageClass<nakama.api.ChannelMessageList>;
     interface ChannelMessageList {
       messages: nakama.api.ChannelMessage[];
       next_cursor: string;
       prev_cursor: string;
       cacheable_cursor: string;
     }
-    const ChannelMessageList: MessageClass<ChannelMessageList>;
+    const CreateGroupRequest: MessageClass<nakama.api.CreateGroupRequest>;
     interface CreateGroupRequest {
       name: string;
       description: string;
@@ -208,82 +209,78 @@ export namespace nakama {
       open: boolean;
       max_count: number;
     }
-    const CreateGroupRequest: MessageClass<CreateGroupRequest>;
+    const DeleteFriendsRequest: MessageClass<nakama.api.DeleteFriendsRequest>;
     interface DeleteFriendsRequest {
       ids: string[];
       usernames: string[];
     }
-    const DeleteFriendsRequest: MessageClass<DeleteFriendsRequest>;
+    const DeleteGroupRequest: MessageClass<nakama.api.DeleteGroupRequest>;
     interface DeleteGroupRequest {
       group_id: string;
     }
-    const DeleteGroupRequest: MessageClass<DeleteGroupRequest>;
+    const DeleteLeaderboardRecordRequest: MessageClass<nakama.api.DeleteLeaderboardRecordRequest>;
     interface DeleteLeaderboardRecordRequest {
       leaderboard_id: string;
     }
-    const DeleteLeaderboardRecordRequest: MessageClass<DeleteLeaderboardRecordRequest>;
+    const DeleteNotificationsRequest: MessageClass<nakama.api.DeleteNotificationsRequest>;
     interface DeleteNotificationsRequest {
       ids: string[];
     }
-    const DeleteNotificationsRequest: MessageClass<DeleteNotificationsRequest>;
+    const DeleteTournamentRecordRequest: MessageClass<nakama.api.DeleteTournamentRecordRequest>;
     interface DeleteTournamentRecordRequest {
       tournament_id: string;
     }
-    const DeleteTournamentRecordRequest: MessageClass<DeleteTournamentRecordRequest>;
+    const DeleteStorageObjectId: MessageClass<nakama.api.DeleteStorageObjectId>;
     interface DeleteStorageObjectId {
       collection: string;
       key: string;
       version: string;
     }
-    const DeleteStorageObjectId: MessageClass<DeleteStorageObjectId>;
+    const DeleteStorageObjectsRequest: MessageClass<nakama.api.DeleteStorageObjectsRequest>;
     interface DeleteStorageObjectsRequest {
       object_ids: nakama.api.DeleteStorageObjectId[];
     }
-    const DeleteStorageObjectsRequest: MessageClass<DeleteStorageObjectsRequest>;
+    const Event: MessageClass<nakama.api.Event>;
     interface Event {
       name: string;
       properties: { [key: string]: string };
       timestamp: google.protobuf.Timestamp | null;
       external: boolean;
     }
-    const Event: MessageClass<Event>;
+    const Friend: MessageClass<nakama.api.Friend> & { readonly State: { readonly FRIEND: 0; readonly INVITE_SENT: 1; readonly INVITE_RECEIVED: 2; readonly BLOCKED: 3 } };
     interface Friend {
       user: nakama.api.User | null;
       state: google.protobuf.Int32Value | null;
       update_time: google.protobuf.Timestamp | null;
       metadata: string;
     }
-    const Friend: MessageClass<Friend>;
-    namespace Friend {
-      const State: { readonly FRIEND: 0; readonly INVITE_SENT: 1; readonly INVITE_RECEIVED: 2; readonly BLOCKED: 3 };
-    }
+    const FriendList: MessageClass<nakama.api.FriendList>;
     interface FriendList {
       friends: nakama.api.Friend[];
       cursor: string;
     }
-    const FriendList: MessageClass<FriendList>;
+    const FriendsOfFriendsList: MessageClass<nakama.api.FriendsOfFriendsList> & { readonly FriendOfFriend: MessageClass<nakama.api.FriendsOfFriendsList.FriendOfFriend> };
     interface FriendsOfFriendsList {
       friends_of_friends: nakama.api.FriendsOfFriendsList.FriendOfFriend[];
       cursor: string;
     }
-    const FriendsOfFriendsList: MessageClass<FriendsOfFriendsList>;
     namespace FriendsOfFriendsList {
       interface FriendOfFriend {
         referrer: string;
         user: nakama.api.User | null;
       }
-      const FriendOfFriend: MessageClass<FriendOfFriend>;
     }
+    const GetUsersRequest: MessageClass<nakama.api.GetUsersRequest>;
     interface GetUsersRequest {
       ids: string[];
       usernames: string[];
       facebook_ids: string[];
     }
-    const GetUsersRequest: MessageClass<GetUsersRequest>;
+    const GetSubscriptionRequest: MessageClass<nakama.api.GetSubscriptionRequest>;
     interface GetSubscriptionRequest {
       product_id: string;
     }
-    const GetSubscriptionRequest: MessageClass<GetSubscriptionRequest>;
+    const Group: MessageClass<nakama.api.Group>;
     interface Group {
       id: string;
       creator_id: string;
@@ -298,50 +295,46 @@ export namespace nakama {
       create_time: google.protobuf.Timestamp | null;
       update_time: google.protobuf.Timestamp | null;
     }
-    const Group: MessageClass<Group>;
+    const GroupList: MessageClass<nakama.api.GroupList>;
     interface GroupList {
       groups: nakama.api.Group[];
       cursor: string;
     }
-    const GroupList: MessageClass<GroupList>;
+    const GroupUserList: MessageClass<nakama.api.GroupUserList> & { readonly GroupUser: MessageClass<nakama.api.GroupUserList.GroupUser> & { readonly State: { readonly SUPERADMIN: 0; readonly ADMIN: 1; readonly MEMBER: 2; readonly JOIN_REQUEST: 3 } } };
     interface GroupUserList {
       group_users: nakama.api.GroupUserList.GroupUser[];
       cursor: string;
     }
-    const GroupUserList: MessageClass<GroupUserList>;
     namespace GroupUserList {
       interface GroupUser {
         user: nakama.api.User | null;
         state: google.protobuf.Int32Value | null;
       }
-      const GroupUser: MessageClass<GroupUser>;
-      namespace GroupUser {
-        const State: { readonly SUPERADMIN: 0; readonly ADMIN: 1; readonly MEMBER: 2; readonly JOIN_REQUEST: 3 };
-      }
     }
+    const ImportFacebookFriendsRequest: MessageClass<nakama.api.ImportFacebookFriendsRequest>;
     interface ImportFacebookFriendsRequest {
       account: nakama.api.AccountFacebook | null;
       reset: google.protobuf.BoolValue | null;
     }
-    const ImportFacebookFriendsRequest: MessageClass<ImportFacebookFriendsRequest>;
+    const ImportSteamFriendsRequest: MessageClass<nakama.api.ImportSteamFriendsRequest>;
     interface ImportSteamFriendsRequest {
       account: nakama.api.AccountSteam | null;
       reset: google.protobuf.BoolValue | null;
     }
-    const ImportSteamFriendsRequest: MessageClass<ImportSteamFriendsRequest>;
+    const JoinGroupRequest: MessageClass<nakama.api.JoinGroupRequest>;
     interface JoinGroupRequest {
       group_id: string;
     }
-    const JoinGroupRequest: MessageClass<JoinGroupRequest>;
+    const JoinTournamentRequest: MessageClass<nakama.api.JoinTournamentRequest>;
     interface JoinTournamentRequest {
       tournament_id: string;
     }
-    const JoinTournamentRequest: MessageClass<JoinTournamentRequest>;
+    const KickGroupUsersRequest: MessageClass<nakama.api.KickGroupUsersRequest>;
     interface KickGroupUsersRequest {
       group_id: string;
       user_ids: string[];
     }
-    const KickGroupUsersRequest: MessageClass<KickGroupUsersRequest>;
+    const Leaderboard: MessageClass<nakama.api.Leaderboard>;
     interface Leaderboard {
       id: string;
       sort_order: number;
@@ -352,12 +345,12 @@ export namespace nakama {
       create_time: google.protobuf.Timestamp | null;
       authoritative: boolean;
     }
-    const Leaderboard: MessageClass<Leaderboard>;
+    const LeaderboardList: MessageClass<nakama.api.LeaderboardList>;
     interface LeaderboardList {
       leaderboards: nakama.api.Leaderboard[];
       cursor: string;
     }
-    const LeaderboardList: MessageClass<LeaderboardList>;
+    const LeaderboardRecord: MessageClass<nakama.api.LeaderboardRecord>;
     interface LeaderboardRecord {
       leaderboard_id: string;
       owner_id: string;
@@ -372,7 +365,7 @@ export namespace nakama {
       rank: Long;
       max_num_score: number;
     }
-    const LeaderboardRecord: MessageClass<LeaderboardRecord>;
+    const LeaderboardRecordList: MessageClass<nakama.api.LeaderboardRecordList>;
     interface LeaderboardRecordList {
       records: nakama.api.LeaderboardRecord[];
       owner_records: nakama.api.LeaderboardRecord[];
@@ -380,39 +373,39 @@ export namespace nakama {
       prev_cursor: string;
       rank_count: Long;
     }
-    const LeaderboardRecordList: MessageClass<LeaderboardRecordList>;
+    const LeaveGroupRequest: MessageClass<nakama.api.LeaveGroupRequest>;
     interface LeaveGroupRequest {
       group_id: string;
     }
-    const LeaveGroupRequest: MessageClass<LeaveGroupRequest>;
+    const LinkFacebookRequest: MessageClass<nakama.api.LinkFacebookRequest>;
     interface LinkFacebookRequest {
       account: nakama.api.AccountFacebook | null;
       sync: google.protobuf.BoolValue | null;
     }
-    const LinkFacebookRequest: MessageClass<LinkFacebookRequest>;
+    const LinkSteamRequest: MessageClass<nakama.api.LinkSteamRequest>;
     interface LinkSteamRequest {
       account: nakama.api.AccountSteam | null;
       sync: google.protobuf.BoolValue | null;
     }
-    const LinkSteamRequest: MessageClass<LinkSteamRequest>;
+    const ListChannelMessagesRequest: MessageClass<nakama.api.ListChannelMessagesRequest>;
     interface ListChannelMessagesRequest {
       channel_id: string;
       limit: google.protobuf.Int32Value | null;
       forward: google.protobuf.BoolValue | null;
       cursor: string;
     }
-    const ListChannelMessagesRequest: MessageClass<ListChannelMessagesRequest>;
+    const ListFriendsRequest: MessageClass<nakama.api.ListFriendsRequest>;
     interface ListFriendsRequest {
       limit: google.protobuf.Int32Value | null;
       state: google.protobuf.Int32Value | null;
       cursor: string;
     }
-    const ListFriendsRequest: MessageClass<ListFriendsRequest>;
+    const ListFriendsOfFriendsRequest: MessageClass<nakama.api.ListFriendsOfFriendsRequest>;
     interface ListFriendsOfFriendsRequest {
       limit: google.protobuf.Int32Value | null;
       cursor: string;
     }
-    const ListFriendsOfFriendsRequest: MessageClass<ListFriendsOfFriendsRequest>;
+    const ListGroupsRequest: MessageClass<nakama.api.ListGroupsRequest>;
     interface ListGroupsRequest {
       name: string;
       cursor: string;
@@ -421,14 +414,14 @@ export namespace nakama {
       members: google.protobuf.Int32Value | null;
       open: google.protobuf.BoolValue | null;
     }
-    const ListGroupsRequest: MessageClass<ListGroupsRequest>;
+    const ListGroupUsersRequest: MessageClass<nakama.api.ListGroupUsersRequest>;
     interface ListGroupUsersRequest {
       group_id: string;
       limit: google.protobuf.Int32Value | null;
       state: google.protobuf.Int32Value | null;
       cursor: string;
     }
-    const ListGroupUsersRequest: MessageClass<ListGroupUsersRequest>;
+    const ListLeaderboardRecordsAroundOwnerRequest: MessageClass<nakama.api.ListLeaderboardRecordsAroundOwnerRequest>;
     interface ListLeaderboardRecordsAroundOwnerRequest {
       leaderboard_id: string;
       limit: google.protobuf.UInt32Value | null;
@@ -436,7 +429,7 @@ export namespace nakama {
       expiry: google.protobuf.Int64Value | null;
       cursor: string;
     }
-    const ListLeaderboardRecordsAroundOwnerRequest: MessageClass<ListLeaderboardRecordsAroundOwnerRequest>;
+    const ListLeaderboardRecordsRequest: MessageClass<nakama.api.ListLeaderboardRecordsRequest>;
     interface ListLeaderboardRecordsRequest {
       leaderboard_id: string;
       owner_ids: string[];
@@ -444,7 +437,7 @@ export namespace nakama {
       cursor: string;
       expiry: google.protobuf.Int64Value | null;
     }
-    const ListLeaderboardRecordsRequest: MessageClass<ListLeaderboardRecordsRequest>;
+    const ListMatchesRequest: MessageClass<nakama.api.ListMatchesRequest>;
     interface ListMatchesRequest {
       limit: google.protobuf.Int32Value | null;
       authoritative: google.protobuf.BoolValue | null;
@@ -453,24 +446,24 @@ export namespace nakama {
       max_size: google.protobuf.Int32Value | null;
       query: google.protobuf.StringValue | null;
     }
-    const ListMatchesRequest: MessageClass<ListMatchesRequest>;
+    const ListNotificationsRequest: MessageClass<nakama.api.ListNotificationsRequest>;
     interface ListNotificationsRequest {
       limit: google.protobuf.Int32Value | null;
       cacheable_cursor: string;
     }
-    const ListNotificationsRequest: MessageClass<ListNotificationsRequest>;
+    const ListStorageObjectsRequest: MessageClass<nakama.api.ListStorageObjectsRequest>;
     interface ListStorageObjectsRequest {
       user_id: string;
       collection: string;
       limit: google.protobuf.Int32Value | null;
       cursor: string;
     }
-    const ListStorageObjectsRequest: MessageClass<ListStorageObjectsRequest>;
+    const ListSubscriptionsRequest: MessageClass<nakama.api.ListSubscriptionsRequest>;
     interface ListSubscriptionsRequest {
       limit: google.protobuf.Int32Value | null;
       cursor: string;
     }
-    const ListSubscriptionsRequest: MessageClass<ListSubscriptionsRequest>;
+    const ListTournamentRecordsAroundOwnerRequest: MessageClass<nakama.api.ListTournamentRecordsAroundOwnerRequest>;
     interface ListTournamentRecordsAroundOwnerRequest {
       tournament_id: string;
       limit: google.protobuf.UInt32Value | null;
@@ -478,7 +471,7 @@ export namespace nakama {
       expiry: google.protobuf.Int64Value | null;
       cursor: string;
     }
-    const ListTournamentRecordsAroundOwnerRequest: MessageClass<ListTournamentRecordsAroundOwnerRequest>;
+    const ListTournamentRecordsRequest: MessageClass<nakama.api.ListTournamentRecordsRequest>;
     interface ListTournamentRecordsRequest {
       tournament_id: string;
       owner_ids: string[];
@@ -486,7 +479,7 @@ export namespace nakama {
       cursor: string;
       expiry: google.protobuf.Int64Value | null;
     }
-    const ListTournamentRecordsRequest: MessageClass<ListTournamentRecordsRequest>;
+    const ListTournamentsRequest: MessageClass<nakama.api.ListTournamentsRequest>;
     interface ListTournamentsRequest {
       category_start: google.protobuf.UInt32Value | null;
       category_end: google.protobuf.UInt32Value | null;
@@ -495,14 +488,14 @@ export namespace nakama {
       limit: google.protobuf.Int32Value | null;
       cursor: string;
     }
-    const ListTournamentsRequest: MessageClass<ListTournamentsRequest>;
+    const ListUserGroupsRequest: MessageClass<nakama.api.ListUserGroupsRequest>;
     interface ListUserGroupsRequest {
       user_id: string;
       limit: google.protobuf.Int32Value | null;
       state: google.protobuf.Int32Value | null;
       cursor: string;
     }
-    const ListUserGroupsRequest: MessageClass<ListUserGroupsRequest>;
+    const Match: MessageClass<nakama.api.Match>;
     interface Match {
       match_id: string;
       authoritative: boolean;
@@ -511,22 +504,22 @@ export namespace nakama {
       tick_rate: number;
       handler_name: string;
     }
-    const Match: MessageClass<Match>;
+    const MatchList: MessageClass<nakama.api.MatchList>;
     interface MatchList {
       matches: nakama.api.Match[];
     }
-    const MatchList: MessageClass<MatchList>;
+    const MatchmakerCompletionStats: MessageClass<nakama.api.MatchmakerCompletionStats>;
     interface MatchmakerCompletionStats {
       create_time: google.protobuf.Timestamp | null;
       complete_time: google.protobuf.Timestamp | null;
     }
-    const MatchmakerCompletionStats: MessageClass<MatchmakerCompletionStats>;
+    const MatchmakerStats: MessageClass<nakama.api.MatchmakerStats>;
     interface MatchmakerStats {
       ticket_count: number;
       oldest_ticket_create_time: google.protobuf.Timestamp | null;
       completions: nakama.api.MatchmakerCompletionStats[];
     }
-    const MatchmakerStats: MessageClass<MatchmakerStats>;
+    const Notification: MessageClass<nakama.api.Notification>;
     interface Notification {
       id: string;
       subject: string;
@@ -536,44 +529,44 @@ export namespace nakama {
       create_time: google.protobuf.Timestamp | null;
       persistent: boolean;
     }
-    const Notification: MessageClass<Notification>;
+    const NotificationList: MessageClass<nakama.api.NotificationList>;
     interface NotificationList {
       notifications: nakama.api.Notification[];
       cacheable_cursor: string;
     }
-    const NotificationList: MessageClass<NotificationList>;
+    const PromoteGroupUsersRequest: MessageClass<nakama.api.PromoteGroupUsersRequest>;
     interface PromoteGroupUsersRequest {
       group_id: string;
       user_ids: string[];
     }
-    const PromoteGroupUsersRequest: MessageClass<PromoteGroupUsersRequest>;
+    const DemoteGroupUsersRequest: MessageClass<nakama.api.DemoteGroupUsersRequest>;
     interface DemoteGroupUsersRequest {
       group_id: string;
       user_ids: string[];
     }
-    const DemoteGroupUsersRequest: MessageClass<DemoteGroupUsersRequest>;
+    const ReadStorageObjectId: MessageClass<nakama.api.ReadStorageObjectId>;
     interface ReadStorageObjectId {
       collection: string;
       key: string;
       user_id: string;
     }
-    const ReadStorageObjectId: MessageClass<ReadStorageObjectId>;
+    const ReadStorageObjectsRequest: MessageClass<nakama.api.ReadStorageObjectsRequest>;
     interface ReadStorageObjectsRequest {
       object_ids: nakama.api.ReadStorageObjectId[];
     }
-    const ReadStorageObjectsRequest: MessageClass<ReadStorageObjectsRequest>;
+    const Rpc: MessageClass<nakama.api.Rpc>;
     interface Rpc {
       id: string;
       payload: string;
       http_key: string;
     }
-    const Rpc: MessageClass<Rpc>;
+    const Session: MessageClass<nakama.api.Session>;
     interface Session {
       created: boolean;
       token: string;
       refresh_token: string;
     }
-    const Session: MessageClass<Session>;
+    const StorageObject: MessageClass<nakama.api.StorageObject>;
     interface StorageObject {
       collection: string;
       key: string;
@@ -585,7 +578,7 @@ export namespace nakama {
       create_time: google.protobuf.Timestamp | null;
       update_time: google.protobuf.Timestamp | null;
     }
-    const StorageObject: MessageClass<StorageObject>;
+    const StorageObjectAck: MessageClass<nakama.api.StorageObjectAck>;
     interface StorageObjectAck {
       collection: string;
       key: string;
@@ -594,20 +587,20 @@ export namespace nakama {
       create_time: google.protobuf.Timestamp | null;
       update_time: google.protobuf.Timestamp | null;
     }
-    const StorageObjectAck: MessageClass<StorageObjectAck>;
+    const StorageObjectAcks: MessageClass<nakama.api.StorageObjectAcks>;
     interface StorageObjectAcks {
       acks: nakama.api.StorageObjectAck[];
     }
-    const StorageObjectAcks: MessageClass<StorageObjectAcks>;
+    const StorageObjects: MessageClass<nakama.api.StorageObjects>;
     interface StorageObjects {
       objects: nakama.api.StorageObject[];
     }
-    const StorageObjects: MessageClass<StorageObjects>;
+    const StorageObjectList: MessageClass<nakama.api.StorageObjectList>;
     interface StorageObjectList {
       objects: nakama.api.StorageObject[];
       cursor: string;
     }
-    const StorageObjectList: MessageClass<StorageObjectList>;
+    const Tournament: MessageClass<nakama.api.Tournament>;
     interface Tournament {
       id: string;
       title: string;
@@ -631,12 +624,12 @@ export namespace nakama {
       authoritative: boolean;
       join_required: boolean;
     }
-    const Tournament: MessageClass<Tournament>;
+    const TournamentList: MessageClass<nakama.api.TournamentList>;
     interface TournamentList {
       tournaments: nakama.api.Tournament[];
       cursor: string;
     }
-    const TournamentList: MessageClass<TournamentList>;
+    const TournamentRecordList: MessageClass<nakama.api.TournamentRecordList>;
     interface TournamentRecordList {
       records: nakama.api.LeaderboardRecord[];
       owner_records: nakama.api.LeaderboardRecord[];
@@ -644,7 +637,7 @@ export namespace nakama {
       prev_cursor: string;
       rank_count: Long;
     }
-    const TournamentRecordList: MessageClass<TournamentRecordList>;
+    const UpdateAccountRequest: MessageClass<nakama.api.UpdateAccountRequest>;
     interface UpdateAccountRequest {
       username: google.protobuf.StringValue | null;
       display_name: google.protobuf.StringValue | null;
@@ -653,7 +646,7 @@ export namespace nakama {
       location: google.protobuf.StringValue | null;
       timezone: google.protobuf.StringValue | null;
     }
-    const UpdateAccountRequest: MessageClass<UpdateAccountRequest>;
+    const UpdateGroupRequest: MessageClass<nakama.api.UpdateGroupRequest>;
     interface UpdateGroupRequest {
       group_id: string;
       name: google.protobuf.StringValue | null;
@@ -662,7 +655,7 @@ export namespace nakama {
       avatar_url: google.protobuf.StringValue | null;
       open: google.protobuf.BoolValue | null;
     }
-    const UpdateGroupRequest: MessageClass<UpdateGroupRequest>;
+    const User: MessageClass<nakama.api.User>;
     interface User {
       id: string;
       username: string;
@@ -683,62 +676,58 @@ export namespace nakama {
       facebook_instant_game_id: string;
       apple_id: string;
     }
-    const User: MessageClass<User>;
+    const UserGroupList: MessageClass<nakama.api.UserGroupList> & { readonly UserGroup: MessageClass<nakama.api.UserGroupList.UserGroup> & { readonly State: { readonly SUPERADMIN: 0; readonly ADMIN: 1; readonly MEMBER: 2; readonly JOIN_REQUEST: 3 } } };
     interface UserGroupList {
       user_groups: nakama.api.UserGroupList.UserGroup[];
       cursor: string;
     }
-    const UserGroupList: MessageClass<UserGroupList>;
     namespace UserGroupList {
       interface UserGroup {
         group: nakama.api.Group | null;
         state: google.protobuf.Int32Value | null;
       }
-      const UserGroup: MessageClass<UserGroup>;
-      namespace UserGroup {
-        const State: { readonly SUPERADMIN: 0; readonly ADMIN: 1; readonly MEMBER: 2; readonly JOIN_REQUEST: 3 };
-      }
     }
+    const Users: MessageClass<nakama.api.Users>;
     interface Users {
       users: nakama.api.User[];
     }
-    const Users: MessageClass<Users>;
+    const ValidatePurchaseAppleRequest: MessageClass<nakama.api.ValidatePurchaseAppleRequest>;
     interface ValidatePurchaseAppleRequest {
       receipt: string;
       persist: google.protobuf.BoolValue | null;
     }
-    const ValidatePurchaseAppleRequest: MessageClass<ValidatePurchaseAppleRequest>;
+    const ValidateSubscriptionAppleRequest: MessageClass<nakama.api.ValidateSubscriptionAppleRequest>;
     interface ValidateSubscriptionAppleRequest {
       receipt: string;
       persist: google.protobuf.BoolValue | null;
     }
-    const ValidateSubscriptionAppleRequest: MessageClass<ValidateSubscriptionAppleRequest>;
+    const ValidatePurchaseGoogleRequest: MessageClass<nakama.api.ValidatePurchaseGoogleRequest>;
     interface ValidatePurchaseGoogleRequest {
       purchase: string;
       persist: google.protobuf.BoolValue | null;
     }
-    const ValidatePurchaseGoogleRequest: MessageClass<ValidatePurchaseGoogleRequest>;
+    const ValidateSubscriptionGoogleRequest: MessageClass<nakama.api.ValidateSubscriptionGoogleRequest>;
     interface ValidateSubscriptionGoogleRequest {
       receipt: string;
       persist: google.protobuf.BoolValue | null;
     }
-    const ValidateSubscriptionGoogleRequest: MessageClass<ValidateSubscriptionGoogleRequest>;
+    const ValidatePurchaseHuaweiRequest: MessageClass<nakama.api.ValidatePurchaseHuaweiRequest>;
     interface ValidatePurchaseHuaweiRequest {
       purchase: string;
       signature: string;
       persist: google.protobuf.BoolValue | null;
     }
-    const ValidatePurchaseHuaweiRequest: MessageClass<ValidatePurchaseHuaweiRequest>;
+    const ValidatePurchaseFacebookInstantRequest: MessageClass<nakama.api.ValidatePurchaseFacebookInstantRequest>;
     interface ValidatePurchaseFacebookInstantRequest {
       signed_request: string;
       persist: google.protobuf.BoolValue | null;
     }
-    const ValidatePurchaseFacebookInstantRequest: MessageClass<ValidatePurchaseFacebookInstantRequest>;
+    const ValidatePurchaseSamsungRequest: MessageClass<nakama.api.ValidatePurchaseSamsungRequest>;
     interface ValidatePurchaseSamsungRequest {
       purchase_id: string;
       persist: google.protobuf.BoolValue | null;
     }
-    const ValidatePurchaseSamsungRequest: MessageClass<ValidatePurchaseSamsungRequest>;
+    const ValidatedPurchase: MessageClass<nakama.api.ValidatedPurchase>;
     interface ValidatedPurchase {
       user_id: string;
       product_id: string;
@@ -752,15 +741,15 @@ export namespace nakama {
       environment: number;
       seen_before: boolean;
     }
-    const ValidatedPurchase: MessageClass<ValidatedPurchase>;
+    const ValidatePurchaseResponse: MessageClass<nakama.api.ValidatePurchaseResponse>;
     interface ValidatePurchaseResponse {
       validated_purchases: nakama.api.ValidatedPurchase[];
     }
-    const ValidatePurchaseResponse: MessageClass<ValidatePurchaseResponse>;
+    const ValidateSubscriptionResponse: MessageClass<nakama.api.ValidateSubscriptionResponse>;
     interface ValidateSubscriptionResponse {
       validated_subscription: nakama.api.ValidatedSubscription | null;
     }
-    const ValidateSubscriptionResponse: MessageClass<ValidateSubscriptionResponse>;
+    const ValidatedSubscription: MessageClass<nakama.api.ValidatedSubscription>;
     interface ValidatedSubscription {
       user_id: string;
       product_id: string;
@@ -776,24 +765,23 @@ export namespace nakama {
       provider_notification: string;
       active: boolean;
     }
-    const ValidatedSubscription: MessageClass<ValidatedSubscription>;
+    const PurchaseList: MessageClass<nakama.api.PurchaseList>;
     interface PurchaseList {
       validated_purchases: nakama.api.ValidatedPurchase[];
       cursor: string;
       prev_cursor: string;
     }
-    const PurchaseList: MessageClass<PurchaseList>;
+    const SubscriptionList: MessageClass<nakama.api.SubscriptionList>;
     interface SubscriptionList {
       validated_subscriptions: nakama.api.ValidatedSubscription[];
       cursor: string;
       prev_cursor: string;
     }
-    const SubscriptionList: MessageClass<SubscriptionList>;
+    const WriteLeaderboardRecordRequest: MessageClass<nakama.api.WriteLeaderboardRecordRequest> & { readonly LeaderboardRecordWrite: MessageClass<nakama.api.WriteLeaderboardRecordRequest.LeaderboardRecordWrite> };
     interface WriteLeaderboardRecordRequest {
       leaderboard_id: string;
       record: nakama.api.WriteLeaderboardRecordRequest.LeaderboardRecordWrite | null;
     }
-    const WriteLeaderboardRecordRequest: MessageClass<WriteLeaderboardRecordRequest>;
     namespace WriteLeaderboardRecordRequest {
       interface LeaderboardRecordWrite {
         score: Long;
@@ -801,8 +789,8 @@ export namespace nakama {
         metadata: string;
         operator: number;
       }
-      const LeaderboardRecordWrite: MessageClass<LeaderboardRecordWrite>;
     }
+    const WriteStorageObject: MessageClass<nakama.api.WriteStorageObject>;
     interface WriteStorageObject {
       collection: string;
       key: string;
@@ -811,16 +799,15 @@ export namespace nakama {
       permission_read: google.protobuf.Int32Value | null;
       permission_write: google.protobuf.Int32Value | null;
     }
-    const WriteStorageObject: MessageClass<WriteStorageObject>;
+    const WriteStorageObjectsRequest: MessageClass<nakama.api.WriteStorageObjectsRequest>;
     interface WriteStorageObjectsRequest {
       objects: nakama.api.WriteStorageObject[];
     }
-    const WriteStorageObjectsRequest: MessageClass<WriteStorageObjectsRequest>;
+    const WriteTournamentRecordRequest: MessageClass<nakama.api.WriteTournamentRecordRequest> & { readonly TournamentRecordWrite: MessageClass<nakama.api.WriteTournamentRecordRequest.TournamentRecordWrite> };
     interface WriteTournamentRecordRequest {
       tournament_id: string;
       record: nakama.api.WriteTournamentRecordRequest.TournamentRecordWrite | null;
     }
-    const WriteTournamentRecordRequest: MessageClass<WriteTournamentRecordRequest>;
     namespace WriteTournamentRecordRequest {
       interface TournamentRecordWrite {
         score: Long;
@@ -828,15 +815,15 @@ export namespace nakama {
         metadata: string;
         operator: number;
       }
-      const TournamentRecordWrite: MessageClass<TournamentRecordWrite>;
     }
+    const ListPartiesRequest: MessageClass<nakama.api.ListPartiesRequest>;
     interface ListPartiesRequest {
       limit: google.protobuf.Int32Value | null;
       open: google.protobuf.BoolValue | null;
       query: google.protobuf.StringValue | null;
       cursor: google.protobuf.StringValue | null;
     }
-    const ListPartiesRequest: MessageClass<ListPartiesRequest>;
+    const Party: MessageClass<nakama.api.Party>;
     interface Party {
       party_id: string;
       open: boolean;
@@ -844,14 +831,14 @@ export namespace nakama {
       max_size: number;
       label: string;
     }
-    const Party: MessageClass<Party>;
+    const PartyList: MessageClass<nakama.api.PartyList>;
     interface PartyList {
       parties: nakama.api.Party[];
       cursor: string;
     }
-    const PartyList: MessageClass<PartyList>;
   }
   namespace realtime {
+    const Envelope: MessageClass<nakama.realtime.Envelope>;
     interface Envelope {
       cid: string;
       channel: nakama.realtime.Channel | null;
@@ -907,7 +894,7 @@ export namespace nakama {
       call: nakama.realtime.Call | null;
       call_result: nakama.realtime.CallResult | null;
     }
-    const Envelope: MessageClass<Envelope>;
+    const Channel: MessageClass<nakama.realtime.Channel>;
     interface Channel {
       id: string;
       presences: nakama.realtime.UserPresence[];
@@ -917,21 +904,18 @@ export namespace nakama {
       user_id_one: string;
       user_id_two: string;
     }
-    const Channel: MessageClass<Channel>;
+    const ChannelJoin: MessageClass<nakama.realtime.ChannelJoin> & { readonly Type: { readonly TYPE_UNSPECIFIED: 0; readonly ROOM: 1; readonly DIRECT_MESSAGE: 2; readonly GROUP: 3 } };
     interface ChannelJoin {
       target: string;
       type: number;
       persistence: google.protobuf.BoolValue | null;
       hidden: google.protobuf.BoolValue | null;
     }
-    const ChannelJoin: MessageClass<ChannelJoin>;
-    namespace ChannelJoin {
-      const Type: { readonly TYPE_UNSPECIFIED: 0; readonly ROOM: 1; readonly DIRECT_MESSAGE: 2; readonly GROUP: 3 };
-    }
+    const ChannelLeave: MessageClass<nakama.realtime.ChannelLeave>;
     interface ChannelLeave {
       channel_id: string;
     }
-    const ChannelLeave: MessageClass<ChannelLeave>;
+    const ChannelMessageAck: MessageClass<nakama.realtime.ChannelMessageAck>;
     interface ChannelMessageAck {
       channel_id: string;
       message_id: string;
@@ -945,23 +929,23 @@ export namespace nakama {
       user_id_one: string;
       user_id_two: string;
     }
-    const ChannelMessageAck: MessageClass<ChannelMessageAck>;
+    const ChannelMessageSend: MessageClass<nakama.realtime.ChannelMessageSend>;
     interface ChannelMessageSend {
       channel_id: string;
       content: string;
     }
-    const ChannelMessageSend: MessageClass<ChannelMessageSend>;
+    const ChannelMessageUpdate: MessageClass<nakama.realtime.ChannelMessageUpdate>;
     interface ChannelMessageUpdate {
       channel_id: string;
       message_id: string;
       content: string;
     }
-    const ChannelMessageUpdate: MessageClass<ChannelMessageUpdate>;
+    const ChannelMessageRemove: MessageClass<nakama.realtime.ChannelMessageRemove>;
     interface ChannelMessageRemove {
       channel_id: string;
       message_id: string;
     }
-    const ChannelMessageRemove: MessageClass<ChannelMessageRemove>;
+    const ChannelPresenceEvent: MessageClass<nakama.realtime.ChannelPresenceEvent>;
     interface ChannelPresenceEvent {
       channel_id: string;
       joins: nakama.realtime.UserPresence[];
@@ -971,16 +955,13 @@ export namespace nakama {
       user_id_one: string;
       user_id_two: string;
     }
-    const ChannelPresenceEvent: MessageClass<ChannelPresenceEvent>;
+    const Error: MessageClass<nakama.realtime.Error> & { readonly Code: { readonly RUNTIME_EXCEPTION: 0; readonly UNRECOGNIZED_PAYLOAD: 1; readonly MISSING_PAYLOAD: 2; readonly BAD_INPUT: 3; readonly MATCH_NOT_FOUND: 4; readonly MATCH_JOIN_REJECTED: 5; readonly RUNTIME_FUNCTION_NOT_FOUND: 6; readonly RUNTIME_FUNCTION_EXCEPTION: 7 } };
     interface Error {
       code: number;
       message: string;
       context: { [key: string]: string };
     }
-    const Error: MessageClass<Error>;
-    namespace Error {
-      const Code: { readonly RUNTIME_EXCEPTION: 0; readonly UNRECOGNIZED_PAYLOAD: 1; readonly MISSING_PAYLOAD: 2; readonly BAD_INPUT: 3; readonly MATCH_NOT_FOUND: 4; readonly MATCH_JOIN_REJECTED: 5; readonly RUNTIME_FUNCTION_NOT_FOUND: 6; readonly RUNTIME_FUNCTION_EXCEPTION: 7 };
-    }
+    const Match: MessageClass<nakama.realtime.Match>;
     interface Match {
       match_id: string;
       authoritative: boolean;
@@ -989,11 +970,11 @@ export namespace nakama {
       presences: nakama.realtime.UserPresence[];
       self: nakama.realtime.UserPresence | null;
     }
-    const Match: MessageClass<Match>;
+    const MatchCreate: MessageClass<nakama.realtime.MatchCreate>;
     interface MatchCreate {
       name: string;
     }
-    const MatchCreate: MessageClass<MatchCreate>;
+    const MatchData: MessageClass<nakama.realtime.MatchData>;
     interface MatchData {
       match_id: string;
       presence: nakama.realtime.UserPresence | null;
@@ -1001,7 +982,7 @@ export namespace nakama {
       data: Uint8Array;
       reliable: boolean;
     }
-    const MatchData: MessageClass<MatchData>;
+    const MatchDataSend: MessageClass<nakama.realtime.MatchDataSend>;
     interface MatchDataSend {
       match_id: string;
       op_code: Long;
@@ -1009,23 +990,23 @@ export namespace nakama {
       presences: nakama.realtime.UserPresence[];
       reliable: boolean;
     }
-    const MatchDataSend: MessageClass<MatchDataSend>;
+    const MatchJoin: MessageClass<nakama.realtime.MatchJoin>;
     interface MatchJoin {
       match_id: string;
       token: string;
       metadata: { [key: string]: string };
     }
-    const MatchJoin: MessageClass<MatchJoin>;
+    const MatchLeave: MessageClass<nakama.realtime.MatchLeave>;
     interface MatchLeave {
       match_id: string;
     }
-    const MatchLeave: MessageClass<MatchLeave>;
+    const MatchPresenceEvent: MessageClass<nakama.realtime.MatchPresenceEvent>;
     interface MatchPresenceEvent {
       match_id: string;
       joins: nakama.realtime.UserPresence[];
       leaves: nakama.realtime.UserPresence[];
     }
-    const MatchPresenceEvent: MessageClass<MatchPresenceEvent>;
+    const MatchmakerAdd: MessageClass<nakama.realtime.MatchmakerAdd>;
     interface MatchmakerAdd {
       min_count: number;
       max_count: number;
@@ -1034,7 +1015,7 @@ export namespace nakama {
       numeric_properties: { [key: string]: number };
       count_multiple: google.protobuf.Int32Value | null;
     }
-    const MatchmakerAdd: MessageClass<MatchmakerAdd>;
+    const MatchmakerMatched: MessageClass<nakama.realtime.MatchmakerMatched> & { readonly MatchmakerUser: MessageClass<nakama.realtime.MatchmakerMatched.MatchmakerUser> };
     interface MatchmakerMatched {
       ticket: string;
       match_id: string;
@@ -1042,7 +1023,6 @@ export namespace nakama {
       users: nakama.realtime.MatchmakerMatched.MatchmakerUser[];
       self: nakama.realtime.MatchmakerMatched.MatchmakerUser | null;
     }
-    const MatchmakerMatched: MessageClass<MatchmakerMatched>;
     namespace MatchmakerMatched {
       interface MatchmakerUser {
         presence: nakama.realtime.UserPresence | null;
@@ -1050,20 +1030,20 @@ export namespace nakama {
         string_properties: { [key: string]: string };
         numeric_properties: { [key: string]: number };
       }
-      const MatchmakerUser: MessageClass<MatchmakerUser>;
     }
+    const MatchmakerRemove: MessageClass<nakama.realtime.MatchmakerRemove>;
     interface MatchmakerRemove {
       ticket: string;
     }
-    const MatchmakerRemove: MessageClass<MatchmakerRemove>;
+    const MatchmakerTicket: MessageClass<nakama.realtime.MatchmakerTicket>;
     interface MatchmakerTicket {
       ticket: string;
     }
-    const MatchmakerTicket: MessageClass<MatchmakerTicket>;
+    const Notifications: MessageClass<nakama.realtime.Notifications>;
     interface Notifications {
       notifications: nakama.api.Notification[];
     }
-    const Notifications: MessageClass<Notifications>;
+    const Party: MessageClass<nakama.realtime.Party>;
     interface Party {
       party_id: string;
       open: boolean;
@@ -1074,62 +1054,62 @@ export namespace nakama {
       presences: nakama.realtime.UserPresence[];
       label: string;
     }
-    const Party: MessageClass<Party>;
+    const PartyCreate: MessageClass<nakama.realtime.PartyCreate>;
     interface PartyCreate {
       open: boolean;
       max_size: number;
       label: string;
       hidden: boolean;
     }
-    const PartyCreate: MessageClass<PartyCreate>;
+    const PartyUpdate: MessageClass<nakama.realtime.PartyUpdate>;
     interface PartyUpdate {
       party_id: string;
       label: string;
       open: boolean;
       hidden: boolean;
     }
-    const PartyUpdate: MessageClass<PartyUpdate>;
+    const PartyJoin: MessageClass<nakama.realtime.PartyJoin>;
     interface PartyJoin {
       party_id: string;
     }
-    const PartyJoin: MessageClass<PartyJoin>;
+    const PartyLeave: MessageClass<nakama.realtime.PartyLeave>;
     interface PartyLeave {
       party_id: string;
     }
-    const PartyLeave: MessageClass<PartyLeave>;
+    const PartyPromote: MessageClass<nakama.realtime.PartyPromote>;
     interface PartyPromote {
       party_id: string;
       presence: nakama.realtime.UserPresence | null;
     }
-    const PartyPromote: MessageClass<PartyPromote>;
+    const PartyLeader: MessageClass<nakama.realtime.PartyLeader>;
     interface PartyLeader {
       party_id: string;
       presence: nakama.realtime.UserPresence | null;
     }
-    const PartyLeader: MessageClass<PartyLeader>;
+    const PartyAccept: MessageClass<nakama.realtime.PartyAccept>;
     interface PartyAccept {
       party_id: string;
       presence: nakama.realtime.UserPresence | null;
     }
-    const PartyAccept: MessageClass<PartyAccept>;
+    const PartyRemove: MessageClass<nakama.realtime.PartyRemove>;
     interface PartyRemove {
       party_id: string;
       presence: nakama.realtime.UserPresence | null;
     }
-    const PartyRemove: MessageClass<PartyRemove>;
+    const PartyClose: MessageClass<nakama.realtime.PartyClose>;
     interface PartyClose {
       party_id: string;
     }
-    const PartyClose: MessageClass<PartyClose>;
+    const PartyJoinRequestList: MessageClass<nakama.realtime.PartyJoinRequestList>;
     interface PartyJoinRequestList {
       party_id: string;
     }
-    const PartyJoinRequestList: MessageClass<PartyJoinRequestList>;
+    const PartyJoinRequest: MessageClass<nakama.realtime.PartyJoinRequest>;
     interface PartyJoinRequest {
       party_id: string;
       presences: nakama.realtime.UserPresence[];
     }
-    const PartyJoinRequest: MessageClass<PartyJoinRequest>;
+    const PartyMatchmakerAdd: MessageClass<nakama.realtime.PartyMatchmakerAdd>;
     interface PartyMatchmakerAdd {
       party_id: string;
       min_count: number;
@@ -1139,82 +1119,82 @@ export namespace nakama {
       numeric_properties: { [key: string]: number };
       count_multiple: google.protobuf.Int32Value | null;
     }
-    const PartyMatchmakerAdd: MessageClass<PartyMatchmakerAdd>;
+    const PartyMatchmakerRemove: MessageClass<nakama.realtime.PartyMatchmakerRemove>;
     interface PartyMatchmakerRemove {
       party_id: string;
       ticket: string;
     }
-    const PartyMatchmakerRemove: MessageClass<PartyMatchmakerRemove>;
+    const PartyMatchmakerTicket: MessageClass<nakama.realtime.PartyMatchmakerTicket>;
     interface PartyMatchmakerTicket {
       party_id: string;
       ticket: string;
     }
-    const PartyMatchmakerTicket: MessageClass<PartyMatchmakerTicket>;
+    const PartyData: MessageClass<nakama.realtime.PartyData>;
     interface PartyData {
       party_id: string;
       presence: nakama.realtime.UserPresence | null;
       op_code: Long;
       data: Uint8Array;
     }
-    const PartyData: MessageClass<PartyData>;
+    const PartyDataSend: MessageClass<nakama.realtime.PartyDataSend>;
     interface PartyDataSend {
       party_id: string;
       op_code: Long;
       data: Uint8Array;
     }
-    const PartyDataSend: MessageClass<PartyDataSend>;
+    const PartyPresenceEvent: MessageClass<nakama.realtime.PartyPresenceEvent>;
     interface PartyPresenceEvent {
       party_id: string;
       joins: nakama.realtime.UserPresence[];
       leaves: nakama.realtime.UserPresence[];
     }
-    const PartyPresenceEvent: MessageClass<PartyPresenceEvent>;
+    const Ping: MessageClass<nakama.realtime.Ping>;
     interface Ping {}
-    const Ping: MessageClass<Ping>;
+    const Pong: MessageClass<nakama.realtime.Pong>;
     interface Pong {}
-    const Pong: MessageClass<Pong>;
+    const Status: MessageClass<nakama.realtime.Status>;
     interface Status {
       presences: nakama.realtime.UserPresence[];
     }
-    const Status: MessageClass<Status>;
+    const StatusFollow: MessageClass<nakama.realtime.StatusFollow>;
     interface StatusFollow {
       user_ids: string[];
       usernames: string[];
     }
-    const StatusFollow: MessageClass<StatusFollow>;
+    const StatusPresenceEvent: MessageClass<nakama.realtime.StatusPresenceEvent>;
     interface StatusPresenceEvent {
       joins: nakama.realtime.UserPresence[];
       leaves: nakama.realtime.UserPresence[];
     }
-    const StatusPresenceEvent: MessageClass<StatusPresenceEvent>;
+    const StatusUnfollow: MessageClass<nakama.realtime.StatusUnfollow>;
     interface StatusUnfollow {
       user_ids: string[];
     }
-    const StatusUnfollow: MessageClass<StatusUnfollow>;
+    const StatusUpdate: MessageClass<nakama.realtime.StatusUpdate>;
     interface StatusUpdate {
       status: google.protobuf.StringValue | null;
     }
-    const StatusUpdate: MessageClass<StatusUpdate>;
+    const Stream: MessageClass<nakama.realtime.Stream>;
     interface Stream {
       mode: number;
       subject: string;
       subcontext: string;
       label: string;
     }
-    const Stream: MessageClass<Stream>;
+    const StreamData: MessageClass<nakama.realtime.StreamData>;
     interface StreamData {
       stream: nakama.realtime.Stream | null;
       sender: nakama.realtime.UserPresence | null;
       data: string;
       reliable: boolean;
     }
-    const StreamData: MessageClass<StreamData>;
+    const StreamPresenceEvent: MessageClass<nakama.realtime.StreamPresenceEvent>;
     interface StreamPresenceEvent {
       stream: nakama.realtime.Stream | null;
       joins: nakama.realtime.UserPresence[];
       leaves: nakama.realtime.UserPresence[];
     }
-    const StreamPresenceEvent: MessageClass<StreamPresenceEvent>;
+    const UserPresence: MessageClass<nakama.realtime.UserPresence>;
     interface UserPresence {
       user_id: string;
       session_id: string;
@@ -1222,74 +1202,71 @@ export namespace nakama {
       persistence: boolean;
       status: google.protobuf.StringValue | null;
     }
-    const UserPresence: MessageClass<UserPresence>;
+    const Call: MessageClass<nakama.realtime.Call>;
     interface Call {
       method: string;
       request: Uint8Array;
       authorization: string;
     }
-    const Call: MessageClass<Call>;
+    const CallResult: MessageClass<nakama.realtime.CallResult> & { readonly Retry: { readonly NO: 0; readonly SAFE: 1; readonly UNKNOWN: 2 } };
     interface CallResult {
       code: number;
       message: string;
       response: Uint8Array;
       retry: number;
     }
-    const CallResult: MessageClass<CallResult>;
-    namespace CallResult {
-      const Retry: { readonly NO: 0; readonly SAFE: 1; readonly UNKNOWN: 2 };
-    }
   }
 }
 export namespace google {
   namespace protobuf {
+    const Empty: MessageClass<google.protobuf.Empty>;
     interface Empty {}
-    const Empty: MessageClass<Empty>;
+    const Timestamp: MessageClass<google.protobuf.Timestamp>;
     interface Timestamp {
       seconds: Long;
       nanos: number;
     }
-    const Timestamp: MessageClass<Timestamp>;
+    const DoubleValue: MessageClass<google.protobuf.DoubleValue>;
     interface DoubleValue {
       value: number;
     }
-    const DoubleValue: MessageClass<DoubleValue>;
+    const FloatValue: MessageClass<google.protobuf.FloatValue>;
     interface FloatValue {
       value: number;
     }
-    const FloatValue: MessageClass<FloatValue>;
+    const Int64Value: MessageClass<google.protobuf.Int64Value>;
     interface Int64Value {
       value: Long;
     }
-    const Int64Value: MessageClass<Int64Value>;
+    const UInt64Value: MessageClass<google.protobuf.UInt64Value>;
     interface UInt64Value {
       value: Long;
     }
-    const UInt64Value: MessageClass<UInt64Value>;
+    const Int32Value: MessageClass<google.protobuf.Int32Value>;
     interface Int32Value {
       value: number;
     }
-    const Int32Value: MessageClass<Int32Value>;
+    const UInt32Value: MessageClass<google.protobuf.UInt32Value>;
     interface UInt32Value {
       value: number;
     }
-    const UInt32Value: MessageClass<UInt32Value>;
+    const BoolValue: MessageClass<google.protobuf.BoolValue>;
     interface BoolValue {
       value: boolean;
     }
-    const BoolValue: MessageClass<BoolValue>;
+    const StringValue: MessageClass<google.protobuf.StringValue>;
     interface StringValue {
       value: string;
     }
-    const StringValue: MessageClass<StringValue>;
+    const BytesValue: MessageClass<google.protobuf.BytesValue>;
     interface BytesValue {
       value: Uint8Array;
     }
-    const BytesValue: MessageClass<BytesValue>;
   }
 }
 export namespace muster {
   namespace cluster {
+    const StreamPresence: MessageClass<muster.cluster.StreamPresence>;
     interface StreamPresence {
       node: string;
       session_id: string;
@@ -1299,12 +1276,12 @@ export namespace muster {
       persistence: boolean;
       status: string;
     }
-    const StreamPresence: MessageClass<StreamPresence>;
+    const StreamPresenceEvent: MessageClass<muster.cluster.StreamPresenceEvent>;
     interface StreamPresenceEvent {
       joins: muster.cluster.StreamPresence[];
       leaves: muster.cluster.StreamPresence[];
     }
-    const StreamPresenceEvent: MessageClass<StreamPresenceEvent>;
+    const StreamFrame: MessageClass<muster.cluster.StreamFrame>;
     interface StreamFrame {
       stream: string;
       envelope: Uint8Array;
@@ -1312,15 +1289,14 @@ export namespace muster {
       closed: boolean;
       session_ids: string[];
     }
-    const StreamFrame: MessageClass<StreamFrame>;
+    const DisconnectSessions: MessageClass<muster.cluster.DisconnectSessions>;
     interface DisconnectSessions {
       user_id: string;
       session_id: string;
-      except_session_id: string;
       before: string;
       last_envelope: Uint8Array;
     }
-    const DisconnectSessions: MessageClass<DisconnectSessions>;
+    const Revocation: MessageClass<muster.cluster.Revocation>;
     interface Revocation {
       user_id: string;
       not_before: Long;
@@ -1328,16 +1304,15 @@ export namespace muster {
       session_token_expiry: Long;
       refresh_token_id: string;
       refresh_token_expiry: Long;
-      clear_tokens: boolean;
     }
-    const Revocation: MessageClass<Revocation>;
+    const ControlFrame: MessageClass<muster.cluster.ControlFrame>;
     interface ControlFrame {
       disconnect: muster.cluster.DisconnectSessions | null;
       revocation: muster.cluster.Revocation | null;
     }
-    const ControlFrame: MessageClass<ControlFrame>;
   }
   namespace testing {
+    const Sample: MessageClass<muster.testing.Sample> & { readonly Colour: { readonly RED: 0; readonly GREEN: 1; readonly BLUE: 2 } };
     interface Sample {
       text: string;
       flag: boolean;
@@ -1364,10 +1339,6 @@ export namespace muster {
       right: Long;
       ratios: { [key: string]: number };
       relatives: { [key: string]: muster.testing.Sample };
-    }
-    const Sample: MessageClass<Sample>;
-    namespace Sample {
-      const Colour: { readonly RED: 0; readonly GREEN: 1; readonly BLUE: 2 };
     }
   }
 }

@@ -20967,7 +20967,6 @@ export const muster = $root.muster = (() => {
 
             DisconnectSessions.prototype.user_id = "";
             DisconnectSessions.prototype.session_id = "";
-            DisconnectSessions.prototype.except_session_id = "";
             DisconnectSessions.prototype.before = "";
             DisconnectSessions.prototype.last_envelope = $util.newBuffer([]);
 
@@ -20982,12 +20981,10 @@ export const muster = $root.muster = (() => {
                     writer.uint32(10).string(message.user_id);
                 if (message.session_id != null && Object.hasOwnProperty.call(message, "session_id"))
                     writer.uint32(18).string(message.session_id);
-                if (message.except_session_id != null && Object.hasOwnProperty.call(message, "except_session_id"))
-                    writer.uint32(26).string(message.except_session_id);
                 if (message.before != null && Object.hasOwnProperty.call(message, "before"))
-                    writer.uint32(34).string(message.before);
+                    writer.uint32(26).string(message.before);
                 if (message.last_envelope != null && Object.hasOwnProperty.call(message, "last_envelope"))
-                    writer.uint32(42).bytes(message.last_envelope);
+                    writer.uint32(34).bytes(message.last_envelope);
                 return writer;
             };
 
@@ -21023,14 +21020,10 @@ export const muster = $root.muster = (() => {
                             break;
                         }
                     case 3: {
-                            message.except_session_id = reader.string();
-                            break;
-                        }
-                    case 4: {
                             message.before = reader.string();
                             break;
                         }
-                    case 5: {
+                    case 4: {
                             message.last_envelope = reader.bytes();
                             break;
                         }
@@ -21065,7 +21058,6 @@ export const muster = $root.muster = (() => {
             Revocation.prototype.session_token_expiry = $util.Long ? $util.Long.fromBits(0,0,false) : 0;
             Revocation.prototype.refresh_token_id = "";
             Revocation.prototype.refresh_token_expiry = $util.Long ? $util.Long.fromBits(0,0,false) : 0;
-            Revocation.prototype.clear_tokens = false;
 
             Revocation.encode = function encode(message, writer, q) {
                 if (!writer)
@@ -21086,8 +21078,6 @@ export const muster = $root.muster = (() => {
                     writer.uint32(42).string(message.refresh_token_id);
                 if (message.refresh_token_expiry != null && Object.hasOwnProperty.call(message, "refresh_token_expiry"))
                     writer.uint32(48).int64(message.refresh_token_expiry);
-                if (message.clear_tokens != null && Object.hasOwnProperty.call(message, "clear_tokens"))
-                    writer.uint32(56).bool(message.clear_tokens);
                 return writer;
             };
 
@@ -21136,10 +21126,6 @@ export const muster = $root.muster = (() => {
                         }
                     case 6: {
                             message.refresh_token_expiry = reader.int64();
-                            break;
-                        }
-                    case 7: {
-                            message.clear_tokens = reader.bool();
                             break;
                         }
                     default:
