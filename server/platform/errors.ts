@@ -159,5 +159,6 @@ export const CloseReasons = {
   pongTimeout: { code: 1000, text: 'pong timeout', reconnect: 'now' },
   writeTimeout: { code: 1000, text: 'write timeout', reconnect: 'now' },
   tooBig: { code: 1009, text: '', reconnect: 'never' },
+  unavailable: { code: 1013, text: 'service unavailable', reconnect: 'later' },
   goingAway: { code: 1001, text: 'server shutting down', reconnect: 'now' },
 } as const satisfies Record<string, CloseReason>;

@@ -1,0 +1,143 @@
+import type { ValueOf } from './config-option.ts';
+import { databaseOptions } from './config-options-database.ts';
+import { limitOptions } from './config-options-limits.ts';
+import { serverOptions } from './config-options-server.ts';
+import { sessionOptions } from './config-options-session.ts';
+import { socketOptions } from './config-options-socket.ts';
+
+/** Every option of the server, in the order of the documentation. */
+export const options = [
+  ...serverOptions,
+  ...sessionOptions,
+  ...socketOptions,
+  ...databaseOptions,
+  ...limitOptions,
+] as const;
+
+type AnyOption = (typeof options)[number];
+
+/** `session.token_expiry_sec` and all the others. */
+export type OptionKey = AnyOption['key'];
+
+type GroupName<K> = K extends `${infer G}.${string}` ? G : never;
+
+/** The values by group: `values.session.token_expiry_sec`. */
+export type ConfigValues = {
+  readonly [O in AnyOption as O['key'] extends `${string}.${string}` ? never : O['key']]: ValueOf<O>;
+} & {
+  readonly [G in GroupName<OptionKey>]: {
+    readonly [O in AnyOption as O['key'] extends `${G}.${infer Name}` ? Name : never]: ValueOf<O>;
+  };
+};
+
+/** Any subset of the values, for tests. */
+export type ConfigOverrides = Partial<{ readonly [O in AnyOption as O['key']]: ValueOf<O> }>;
+
+/** Keys of Nakama that a configuration may hold without harm, because what they govern works without them here. */
+export const ignoredKeys: Readonly<Record<string, string>> = {
+  'logger.rotation': 'use logrotate or the container runtime',
+  'logger.max_size': 'see logger.rotation',
+  'logger.max_age': 'see logger.rotation',
+  'logger.max_backups': 'see logger.rotation',
+  'logger.local_time': 'see logger.rotation',
+  'logger.compress': 'see logger.rotation',
+  'metrics.reporting_freq_sec': 'metrics always show live values',
+  'socket.read_buffer_size_bytes': 'buffers grow as needed',
+  'socket.write_buffer_size_bytes': 'buffers grow as needed',
+  'database.max_open_conns': 'use database.pool_size',
+  'database.max_idle_conns': 'use database.pool_size',
+  'database.dns_scan_interval_sec': 'names are resolved whenever a connection opens',
+};
+
+/** Keys of Nakama for features that this version does not have yet. */
+export const plannedKeys: Readonly<Record<string, readonly string[]>> = {
+  metrics: ['custom_prefix', 'custom_scope_limit'],
+  social: [
+    'steam.publisher_key',
+    'steam.app_id',
+    'facebook_instant_game.app_secret',
+    'facebook_limited_login.app_id',
+    'apple.bundle_id',
+  ],
+  google_auth: ['credentials_json'],
+  runtime: [
+    'env',
+    'path',
+    'http_key',
+    'lua_min_count',
+    'lua_max_count',
+    'lua_call_stack_size',
+    'lua_registry_size',
+    'lua_read_only_globals',
+    'lua_api_stacktrace',
+    'js_read_only_globals',
+    'js_min_count',
+    'js_max_count',
+    'js_entrypoint',
+    'event_queue_size',
+    'event_queue_workers',
+    'min_count',
+    'max_count',
+    'call_stack_size',
+    'registry_size',
+    'read_only_globals',
+  ],
+  match: [
+    'input_queue_size',
+    'call_queue_size',
+    'signal_queue_size',
+    'join_attempt_queue_size',
+    'deferred_queue_size',
+    'join_marker_deadline_ms',
+    'max_empty_sec',
+    'label_update_interval_ms',
+  ],
+  tracker: ['event_queue_size'],
+  leaderboard: ['blacklist_rank_cache', 'callback_queue_size', 'callback_queue_workers', 'rank_cache_workers'],
+  matchmaker: ['max_tickets', 'interval_sec', 'max_intervals', 'rev_precision', 'rev_threshold'],
+  party: ['label_update_interval_ms', 'idle_check_interval_ms'],
+  storage: ['disable_index_only'],
+  console: [
+    'port',
+    'address',
+    'max_message_size_bytes',
+    'read_timeout_ms',
+    'write_timeout_ms',
+    'idle_timeout_ms',
+    'username',
+    'password',
+    'token_expiry_sec',
+    'signing_key',
+    'disable_display_name_search',
+    'mfa.storage_encryption_key',
+    'mfa.admin_account_enabled',
+  ],
+  mfa: ['storage_encryption_key', 'admin_account_enabled'],
+  iap: [
+    'apple.shared_password',
+    'apple.notifications_endpoint_id',
+    'google.client_email',
+    'google.private_key',
+    'google.notifications_endpoint_id',
+    'google.refund_check_period_min',
+    'google.package_name',
+    'huawei.public_key',
+    'huawei.client_id',
+    'huawei.client_secret',
+    'facebook_instant.app_secret',
+    'samsung.package_name',
+  ],
+  satori: [
+    'url',
+    'api_key_name',
+    'api_key',
+    'signing_key',
+    'server_key',
+    'cache_disabled',
+    'cache_mode',
+    'cache_ttl_sec',
+    'http_timeout_ms',
+    'retry_count',
+    'cache_enabled',
+  ],
+};
