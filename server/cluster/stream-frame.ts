@@ -1,0 +1,119 @@
+import { muster } from '../wire/generated/messages.js';
+import type { Presence } from './presence.ts';
+import { parseStreamKey, type Stream, streamKey } from './stream.ts';
+
+/** What a frame on a stream's topic says. */
+export type StreamMessage =
+  | {
+      readonly kind: 'envelope';
+      /** The stream's key. */
+      readonly key: string;
+      /** An encoded nakama.realtime.Envelope. */
+      readonly envelope: Uint8Array;
+      /** When not empty: only these sessions receive it. */
+      readonly sessionIds: readonly string[];
+    }
+  | ({
+      /** Clients may see all of `leaves` and `joins`, at least one of which is not empty. */
+      readonly kind: 'presences';
+      readonly key: string;
+      /** What happened to hidden presences by the same change: only for nodes. */
+      readonly hidden: PresenceEvent;
+    } & PresenceEvent)
+  | {
+      /** Only hidden presences came or went: for clients nothing happened. */
+      readonly kind: 'hidden';
+      readonly key: string;
+      readonly hidden: PresenceEvent;
+    }
+  | {
+      /** All presences are gone, without leaves. */
+      readonly kind: 'closed';
+      readonly key: string;
+    };
+
+export interface PresenceEvent {
+  /** They happened before the joins. */
+  readonly leaves: readonly Presence[];
+  readonly joins: readonly Presence[];
+}
+
+/** Everything that changed, hidden or not: what a node folds to know who is on the stream. */
+export function allChanges(message: StreamMessage): PresenceEvent {
+  if (message.kind === 'hidden') return message.hidden;
+  if (message.kind !== 'presences') return { leaves: [], joins: [] };
+  const { leaves, joins, hidden } = message;
+  return { leaves: [...leaves, ...hidden.leaves], joins: [...joins, ...hidden.joins] };
+}
+
+/** The part of a list that clients may see. */
+export const visible = (presences: readonly Presence[]): Presence[] => presences.filter((presence) => !presence.hidden);
+
+export function encodeEnvelope(stream: Stream, envelope: Uint8Array, sessionIds: string[] = []): Uint8Array {
+  return encode({ stream: streamKey(stream), envelope, session_ids: sessionIds });
+}
+
+/** `event` has hidden presences among the others. */
+export function encodePresences(stream: Stream, event: PresenceEvent): Uint8Array {
+  return encode({
+    stream: streamKey(stream),
+    presences: { joins: event.joins.map(toWire), leaves: event.leaves.map(toWire) },
+  });
+}
+
+export function encodeClosed(stream: Stream): Uint8Array {
+  return encode({ stream: streamKey(stream), closed: true });
+}
+
+/** Undefined for a kind of message that only newer nodes know. Throws when the bytes are no StreamFrame. */
+export function decodeStreamFrame(frame: Uint8Array): StreamMessage | undefined {
+  const wire = muster.cluster.StreamFrame.decode(frame);
+  const key = wire.stream;
+  if (wire.presences !== null) {
+    const stream = parseStreamKey(key);
+    const { joins, leaves } = wire.presences;
+    const fromWire = (presence: WirePresence): Presence => toPresence(presence, stream);
+    return toMessage(key, { leaves: leaves.map(fromWire), joins: joins.map(fromWire) });
+  }
+  if (wire.closed) return { kind: 'closed', key };
+  if (!Object.hasOwn(wire, 'envelope')) return undefined;
+  return { kind: 'envelope', key, envelope: wire.envelope, sessionIds: wire.session_ids };
+}
+
+function toMessage(key: string, event: PresenceEvent): StreamMessage {
+  const isHidden = (presence: Presence): boolean => presence.hidden;
+  const hidden = { leaves: event.leaves.filter(isHidden), joins: event.joins.filter(isHidden) };
+  const [leaves, joins] = [visible(event.leaves), visible(event.joins)];
+  if (leaves.length + joins.length === 0) return { kind: 'hidden', key, hidden };
+  return { kind: 'presences', key, leaves, joins, hidden };
+}
+
+/** The bytes a presence takes in an event. */
+export const presenceBytes = (presence: Presence): number =>
+  muster.cluster.StreamPresence.encode(toWire(presence)).finish().byteLength;
+
+type WirePresence = muster.cluster.StreamPresence;
+type WireFrame = Parameters<typeof muster.cluster.StreamFrame.encode>[0];
+
+const encode = (frame: WireFrame): Uint8Array => muster.cluster.StreamFrame.encode(frame).finish();
+
+const toWire = (presence: Presence): WirePresence => ({
+  node: presence.node,
+  session_id: presence.sessionId,
+  user_id: presence.userId,
+  username: presence.username,
+  hidden: presence.hidden,
+  persistence: presence.persistence,
+  status: presence.status,
+});
+
+const toPresence = (wire: WirePresence, stream: Stream): Presence => ({
+  node: wire.node,
+  sessionId: wire.session_id,
+  userId: wire.user_id,
+  username: wire.username,
+  hidden: wire.hidden,
+  persistence: wire.persistence,
+  status: wire.status,
+  stream,
+});
