@@ -1,4 +1,5 @@
 import { invalidArgument } from '../platform/errors.ts';
+import { nilUuid } from '../platform/ids.ts';
 
 /** What messages fan out over: a chat channel, match, party, somebody's status. Equal when all four parts are. */
 export interface Stream {
@@ -23,8 +24,6 @@ export const StreamMode = {
   PARTY: 7,
 } as const;
 export type StreamMode = (typeof StreamMode)[keyof typeof StreamMode];
-
-export const nilUuid = '00000000-0000-0000-0000-000000000000';
 
 export function makeStream(mode: number, subject = '', subcontext = '', label = ''): Stream {
   return {
