@@ -14,12 +14,6 @@ export interface ReceivedEnvelope {
 
 const envelopeType = messageType('nakama.realtime.Envelope');
 
-/** The frame as JSON text, made once per frame, e.g. `{"cid":"9","pong":{}}` (spec: realtime.md, section 2.1). */
-export function encodeEnvelopeJson(frame: EnvelopeFrame): string {
-  frame.json ??= encodeEnvelope(frame);
-  return frame.json;
-}
-
 /** Decodes a frame of a JSON socket, strictly. Throws WireDecodeError (spec: realtime.md, section 2.2). */
 export function decodeEnvelopeJson(text: string): ReceivedEnvelope {
   const envelope = decodeJson(envelopeType, text, socketMode);
@@ -31,7 +25,8 @@ export function decodeEnvelopeJson(text: string): ReceivedEnvelope {
   return { cid, content: undefined };
 }
 
-function encodeEnvelope(frame: EnvelopeFrame): string {
+/** The frame as JSON text, e.g. `{"cid":"9","pong":{}}` (spec: realtime.md, section 2.1). */
+export function encodeEnvelopeJson(frame: EnvelopeFrame): string {
   const { cid, content } = frame.toMessage();
   const cidMember = cid === '' ? '' : `"cid":${encodeJsonString(cid)}`;
   if (content === undefined) return `{${cidMember}}`;

@@ -29,11 +29,11 @@ const cidTag = (1 << 3) | 2;
 
 /**
  * An outgoing envelope that is encoded at most once per format, however many sockets it goes to.
- * The codecs fill `json`; `protobuf` is the form that travels between nodes.
+ * The JSON codec fills `json`; `protobuf` is the form that travels between nodes.
  */
 export class EnvelopeFrame {
-  /** The JSON text, once some codec made it. */
-  json: string | undefined;
+  /** The JSON text as UTF-8, once some socket asked for it. */
+  json: Uint8Array | undefined;
   #bytes: Uint8Array | undefined;
   readonly #cid: string;
   readonly #payload: Payload | undefined;
