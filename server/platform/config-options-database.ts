@@ -28,9 +28,10 @@ export const databaseOptions = [
   {
     key: 'database.shared_clients',
     type: 'int',
-    default: 4,
+    default: 12,
     min: 1,
-    description: 'Connections that single statements share by pipelining.',
+    description:
+      'Connections that single statements share by pipelining. A commit holds up what is behind it on its connection: more of them let the database flush more commits at once.',
   },
   {
     key: 'database.statement_timeout_ms',
