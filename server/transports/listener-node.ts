@@ -1,0 +1,258 @@
+import { readFileSync } from 'node:fs';
+import { createServer, type Server, type ServerOptions, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { WebSocket, WebSocketServer } from 'ws';
+import type {
+  Connection,
+  Listener,
+  ListenerHandlers,
+  ListenerLog,
+  ListenerOptions,
+  Rejection,
+  RequestHead,
+  UpgradeDecision,
+} from './listener.ts';
+import { NodeExchange, NodeRequest } from './listener-node-exchange.ts';
+import {
+  closeText,
+  handshakeFault,
+  headerOf,
+  headFault,
+  listenError,
+  refuse,
+  safeHeaders,
+  statusLine,
+} from './listener-wire.ts';
+
+export async function listenNode<D>(
+  options: ListenerOptions,
+  handlers: ListenerHandlers<D>,
+  log: ListenerLog,
+): Promise<Listener> {
+  const server = createHttpServer(options);
+  const sockets = new Set<Socket>();
+  let connectionCount = 0;
+  const websockets = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload: options.maxMessageBytes,
+    skipUTF8Validation: true, // the codec decides what bad text is worth
+    handleProtocols: () => false,
+    closeTimeout: options.closeAckWaitMs,
+  } as ConstructorParameters<typeof WebSocketServer>[0]);
+
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
+
+  server.on('request', (request: NodeRequest, response: ServerResponse) => {
+    const exchange = new NodeExchange(request, response);
+    const fault = headFault(exchange, request.url ?? '', options.maxHeaderBytes);
+    if (fault !== undefined) {
+      refuse(exchange, fault);
+      return;
+    }
+    try {
+      handlers.request(exchange);
+    } catch (error) {
+      log.error({ err: error }, 'request handler failed');
+      refuse(exchange, 500);
+    }
+  });
+
+  server.on('upgrade', async (request: NodeRequest, socket: Socket, head: Buffer) => {
+    const ignore = () => {};
+    socket.on('error', ignore); // nobody else listens until the handshake is done
+    const { head: asked } = request;
+    const fault = headFault(asked, request.url ?? '', options.maxHeaderBytes);
+    const decision: UpgradeDecision<D> = fault
+      ? { reject: { status: fault, headers: [], body: statusLine(fault) } }
+      : await decide(asked);
+    if (socket.destroyed) return;
+    const rejection = 'reject' in decision ? decision.reject : handshakeFault(asked.headers);
+    if (rejection) return socket.end(rejectionText(rejection), () => socket.destroySoon());
+    websockets.handleUpgrade(request, socket, head, (websocket) => {
+      socket.off('error', ignore);
+      if ('accept' in decision) accept(decision.accept, websocket, socket);
+    });
+  });
+
+  const decide = async (head: RequestHead): Promise<UpgradeDecision<D>> => {
+    try {
+      return await handlers.upgrade(head);
+    } catch (error) {
+      log.error({ err: error }, 'upgrade handler failed');
+      return { reject: { status: 500, headers: [], body: statusLine(500) } };
+    }
+  };
+
+  const accept = (data: D, websocket: WebSocket, socket: Socket): void => {
+    const connection = new NodeConnection(websocket, socket, () => handlers.drain(data));
+    connectionCount++;
+    websocket.on('message', (message: Buffer, isBinary: boolean) => {
+      if (connection.isOpen) handlers.message(data, message, isBinary);
+    });
+    websocket.on('pong', () => {
+      if (connection.isOpen) handlers.pong(data);
+    });
+    websocket.on('error', (error) => connection.failed(error));
+    websocket.on('close', (code, text) => {
+      queueMicrotask(() => {
+        connectionCount--;
+        handlers.close(data, connection.endCode ?? code, connection.endText ?? text.toString());
+      });
+    });
+    handlers.open(data, connection);
+  };
+
+  await bind(server, options);
+  return {
+    kind: 'node',
+    port: (server.address() as AddressInfo).port,
+    get connectionCount() {
+      return connectionCount;
+    },
+    stopAccepting() {
+      if (server.listening) server.close();
+    },
+    async close() {
+      const closed = server.listening ? new Promise((resolve) => server.close(resolve)) : undefined;
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}
+
+function createHttpServer(options: ListenerOptions): Server {
+  const { tls } = options;
+  const settings: ServerOptions<typeof NodeRequest> = {
+    IncomingMessage: NodeRequest,
+    maxHeaderSize: options.maxHeaderBytes,
+    keepAliveTimeout: options.idleTimeoutMs,
+    headersTimeout: options.readTimeoutMs,
+    requestTimeout: options.readTimeoutMs,
+    connectionsCheckingInterval: Math.min(1000, Math.ceil(options.readTimeoutMs / 4)),
+    noDelay: true,
+  };
+  const server = tls
+    ? createTlsServer({ ...settings, cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) })
+    : createServer(settings);
+  server.maxHeadersCount = 0; // the cap is on bytes
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    // A slow client is dropped without a word, as is one that is gone.
+    if (!socket.writable || error.code === 'ERR_HTTP_REQUEST_TIMEOUT' || !error.code?.startsWith('HPE_')) {
+      return socket.destroy();
+    }
+    const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
+    socket.end(rejectionText({ status, headers: [], body: statusLine(status) }), () => socket.destroySoon());
+  });
+  return server;
+}
+
+function bind(server: Server, options: ListenerOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => reject(listenError(options, error)));
+    server.listen({ port: options.port, ...(options.address === '' ? {} : { host: options.address }) }, () => {
+      server.removeAllListeners('error');
+      resolve();
+    });
+  });
+}
+
+function rejectionText({ status, headers, body }: Rejection): string {
+  const lines = safeHeaders(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  if (
+    headerOf(
+      headers.map(([name, value]) => [name.toLowerCase(), value]),
+      'content-type',
+    ) === undefined
+  ) {
+    lines.push('Content-Type: text/plain; charset=utf-8\r\n');
+  }
+  return `HTTP/1.1 ${statusLine(status)}\r\n${lines.join('')}Connection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+}
+
+class NodeConnection implements Connection {
+  endCode: number | undefined;
+  endText: string | undefined;
+  readonly #websocket: WebSocket;
+  readonly #socket: Socket;
+  readonly #drain: () => void;
+  #corked = false;
+  #blocked = false;
+
+  constructor(websocket: WebSocket, socket: Socket, drain: () => void) {
+    this.#websocket = websocket;
+    this.#socket = socket;
+    this.#drain = drain;
+  }
+
+  get isOpen(): boolean {
+    return this.#websocket.readyState === WebSocket.OPEN;
+  }
+
+  get bufferedBytes(): number {
+    return this.#websocket.readyState === WebSocket.CLOSED ? 0 : this.#websocket.bufferedAmount;
+  }
+
+  send(data: string | Uint8Array, binary: boolean): void {
+    if (!this.isOpen) return;
+    this.#websocket.send(data, { binary }, this.#written);
+    if (!this.#corked) this.#blocked = this.#socket.writableLength > 0;
+  }
+
+  ping(): void {
+    if (this.isOpen) this.#websocket.ping();
+  }
+
+  cork(fn: () => void): void {
+    if (!this.isOpen || this.#corked) {
+      fn();
+      return;
+    }
+    this.#corked = true;
+    this.#socket.cork();
+    try {
+      fn();
+    } finally {
+      this.#socket.uncork();
+      this.#corked = false;
+      this.#blocked = this.#socket.writableLength > 0;
+    }
+  }
+
+  end(code: number, text: string): void {
+    if (!this.isOpen) return;
+    this.endCode = code;
+    this.endText = closeText(text);
+    this.#websocket.close(code, this.endText);
+  }
+
+  terminate(): void {
+    if (this.#websocket.readyState === WebSocket.CLOSED) return;
+    this.endCode ??= 1006;
+    this.endText ??= '';
+    this.#websocket.terminate();
+  }
+
+  /** ws has closed because of what it read (1002, 1009), or the socket broke. */
+  failed(error: Error): void {
+    if (this.#websocket.readyState !== WebSocket.CLOSING || this.endCode !== undefined) return;
+    this.endCode = closeCodes.get((error as NodeJS.ErrnoException).code ?? '') ?? 1002;
+    this.endText = '';
+  }
+
+  readonly #written = (error?: Error | null): void => {
+    if (error || !this.#blocked || !this.isOpen) return;
+    this.#blocked = this.#socket.writableLength > 0;
+    this.#drain();
+  };
+}
+
+const closeCodes: ReadonlyMap<string, number> = new Map([
+  ['WS_ERR_UNSUPPORTED_MESSAGE_LENGTH', 1009],
+  ['WS_ERR_INVALID_UTF8', 1007],
+]);

@@ -1,0 +1,94 @@
+import type { Connection } from './listener.ts';
+
+export interface OutboxLimits {
+  /** Messages that may wait while the peer does not read. */
+  readonly maxMessages: number;
+  /** Bytes that may wait while the peer does not read. */
+  readonly maxBytes: number;
+}
+
+/** What the transport may hold beyond the kernel's buffer before messages wait here, as references and not as copies. */
+const transportBytes = 64 * 1024;
+
+/**
+ * The outgoing queue of one socket. Messages sent in one turn of the event loop leave in one write. Once the peer stops
+ * reading they wait here, shared with every other receiver of the same message, up to both limits.
+ */
+export class Outbox {
+  readonly #connection: Connection;
+  readonly #limits: OutboxLimits;
+  readonly #schedule: (outbox: Outbox) => void;
+  #queue: Uint8Array[] = [];
+  #bytes = 0;
+  #isScheduled = false;
+  #stalledSince: number | undefined;
+  readonly #isBinary: boolean;
+
+  /** @param schedule has `flush` called at the end of this turn of the event loop. */
+  constructor(connection: Connection, isBinary: boolean, limits: OutboxLimits, schedule: (outbox: Outbox) => void) {
+    this.#connection = connection;
+    this.#isBinary = isBinary;
+    this.#limits = limits;
+    this.#schedule = schedule;
+  }
+
+  /** Queues a message; false when the peer is so far behind that the socket has to go. */
+  push(message: Uint8Array): boolean {
+    this.#queue.push(message);
+    this.#bytes += message.length;
+    if (this.#stalledSince !== undefined) {
+      return this.#queue.length <= this.#limits.maxMessages && this.#bytes <= this.#limits.maxBytes;
+    }
+    if (!this.#isScheduled) {
+      this.#isScheduled = true;
+      this.#schedule(this);
+    }
+    return true;
+  }
+
+  /** Writes what waits, as far as the peer reads. @param now monotonic milliseconds. */
+  flush(now: number): void {
+    this.#isScheduled = false;
+    if (this.#queue.length === 0) {
+      this.#stalledSince = undefined;
+      return;
+    }
+    const queue = this.#queue;
+    let sent = 0;
+    const mayGoOn = (): boolean => sent < queue.length && this.#connection.bufferedBytes < transportBytes;
+    // In rounds: corked bytes may count as buffered, and only after the cork is it known what the peer took.
+    while (mayGoOn()) {
+      this.#connection.cork(() => {
+        while (mayGoOn()) {
+          const message = queue[sent++] as Uint8Array;
+          this.#bytes -= message.length;
+          this.#connection.send(message, this.#isBinary);
+        }
+      });
+    }
+    if (sent === queue.length) {
+      this.#queue = [];
+      this.#stalledSince = undefined;
+    } else {
+      this.#queue = queue.slice(sent);
+      // Each bit of progress starts the clock anew.
+      if (sent > 0 || this.#stalledSince === undefined) this.#stalledSince = now;
+    }
+  }
+
+  /** Since when (monotonic milliseconds) the peer has not read anything, undefined while it does. */
+  get stalledSince(): number | undefined {
+    return this.#stalledSince;
+  }
+
+  /** Bytes waiting here and in the transport. */
+  get pendingBytes(): number {
+    return this.#bytes + this.#connection.bufferedBytes;
+  }
+
+  /** Forgets what waits. */
+  clear(): void {
+    this.#queue = [];
+    this.#bytes = 0;
+  }
+}
