@@ -92,7 +92,8 @@ export class Storage {
         ids.map((id) => id.ownerId),
         viewer,
       ]);
-      const position = new Map(ids.map((id, index) => [identity(id), index]));
+      // An id that was given twice counts where it came first; of equal keys a map keeps the last.
+      const position = new Map(ids.map((id, index) => [identity(id), index] as const).reverse());
       const rank = (row: ObjectRow): number => position.get(identity({ ...row, ownerId: row.user_id })) ?? 0;
       return rows.sort((a, b) => rank(a) - rank(b));
     } catch (error) {

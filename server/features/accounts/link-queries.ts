@@ -1,0 +1,74 @@
+import { sql } from '../../store/sql.ts';
+
+// Each answers one row when the identifier now belongs to the user, none when another user has it.
+
+export const linkCustomId = sql<{ id: string }>(
+  'accounts_link_custom_id',
+  `UPDATE users SET custom_id = $2, update_time = now()
+   WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM users WHERE custom_id = $2 AND id <> $1) RETURNING id`,
+  'write',
+);
+
+export const linkEmail = sql<{ id: string }>(
+  'accounts_link_email',
+  `UPDATE users SET email = $2, password = $3, update_time = now()
+   WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM users WHERE email = $2 AND id <> $1) RETURNING id`,
+  'write',
+);
+
+export const insertDevice = sql<{ user_id: string }>(
+  'accounts_insert_device',
+  'INSERT INTO user_device (id, user_id) VALUES ($2, $1) ON CONFLICT (id) DO NOTHING RETURNING user_id',
+  'write',
+);
+
+export const deviceOwner = sql<{ user_id: string }>(
+  'accounts_device_owner',
+  'SELECT user_id FROM user_device WHERE id = $1',
+  'read',
+);
+
+export const touchUser = sql<never>('accounts_touch', 'UPDATE users SET update_time = now() WHERE id = $1', 'write');
+
+/** What is left to sign in with; locks the user so that two removals cannot each count on the other's identifier. */
+export interface IdentifiersRow {
+  custom_id: string | null;
+  email: string | null;
+  /** Is any identifier of a third party set? */
+  has_provider: boolean;
+  devices: string[];
+}
+
+export const lockUser = sql<{ id: string }>(
+  'accounts_lock_user',
+  'SELECT id FROM users WHERE id = $1 FOR UPDATE',
+  'write',
+);
+
+export const identifiers = sql<IdentifiersRow>(
+  'accounts_identifiers',
+  `SELECT u.custom_id, u.email,
+     COALESCE(u.apple_id, u.facebook_id, u.facebook_instant_game_id, u.google_id, u.gamecenter_id, u.steam_id)
+       IS NOT NULL AS has_provider,
+     ARRAY(SELECT d.id FROM user_device d WHERE d.user_id = u.id) AS devices
+   FROM users u WHERE u.id = $1`,
+  'read',
+);
+
+export const clearCustomId = sql<never>(
+  'accounts_clear_custom_id',
+  'UPDATE users SET custom_id = NULL, update_time = now() WHERE id = $1',
+  'write',
+);
+
+export const clearEmail = sql<never>(
+  'accounts_clear_email',
+  'UPDATE users SET email = NULL, password = NULL, update_time = now() WHERE id = $1',
+  'write',
+);
+
+export const deleteDevice = sql<never>(
+  'accounts_delete_device',
+  'DELETE FROM user_device WHERE id = $2 AND user_id = $1',
+  'write',
+);

@@ -1,0 +1,121 @@
+import { AppError, Code, internal, internalUnlessTransient, invalidArgument } from '../../platform/errors.ts';
+import {
+  checkCustomId,
+  checkDeviceId,
+  checkEmailCharacters,
+  checkEmailShape,
+  checkPassword,
+  checkUsername,
+  isPasswordTooLong,
+  type Passwords,
+  type SignInAccount,
+  type SignInOptions,
+  type SignUp,
+} from '../accounts/index.ts';
+import type { Sessions, TokenPair } from '../sessions/index.ts';
+
+/** What every sign-in carries besides the credential. */
+export interface SignInRequest extends SignInOptions {
+  /** Session variables, put into both tokens. */
+  readonly vars: Readonly<Record<string, string>>;
+}
+
+/** A login: both tokens, and whether the account is new. */
+export interface Login extends TokenPair {
+  readonly created: boolean;
+}
+
+interface Dependencies {
+  readonly signUp: SignUp;
+  readonly passwords: Passwords;
+  readonly sessions: Sessions;
+  /** A login kills the user's older tokens. */
+  readonly singleSession: boolean;
+}
+
+/** Sign-in, refresh and logout (spec: http-auth-accounts.md, sections 2.3, 2.4 and 3). */
+export class Authentication {
+  readonly #signUp: SignUp;
+  readonly #passwords: Passwords;
+  readonly #sessions: Sessions;
+  readonly #singleSession: boolean;
+
+  constructor({ signUp, passwords, sessions, singleSession }: Dependencies) {
+    this.#signUp = signUp;
+    this.#passwords = passwords;
+    this.#sessions = sessions;
+    this.#singleSession = singleSession;
+  }
+
+  async withDevice(deviceId: string, request: SignInRequest): Promise<Login> {
+    checkDeviceId(deviceId);
+    checkNewUsername(request.username);
+    return this.#login(await this.#signUp.byDevice(deviceId, request), request.vars);
+  }
+
+  async withCustomId(customId: string, request: SignInRequest): Promise<Login> {
+    checkCustomId(customId);
+    checkNewUsername(request.username);
+    return this.#login(await this.#signUp.byCustomId(customId, request), request.vars);
+  }
+
+  /** With an address, or with the username alone when `email` is ''. Throws UNAUTHENTICATED on a wrong password. */
+  async withEmail(email: string, password: string, request: SignInRequest): Promise<Login> {
+    if (email !== '') {
+      checkEmailCharacters(email);
+      checkEmailShape(email);
+    }
+    checkPassword(password);
+    if (email === '' && request.username === '') {
+      throw invalidArgument('Username is required when email address is not supplied.');
+    }
+    checkNewUsername(request.username);
+    const account =
+      email === ''
+        ? await this.#signUp.byUsername(request.username)
+        : await this.#signUp.byEmail(email.toLowerCase(), () => this.#hash(password), request);
+    if (!account.created && !(await this.#passwords.matches(password, account.password))) {
+      throw new AppError(Code.UNAUTHENTICATED, 'Invalid credentials.');
+    }
+    return this.#login(account, request.vars);
+  }
+
+  /** New tokens for a refresh token; empty `vars` keep the ones of the login. */
+  async refresh(refreshToken: string, vars: Readonly<Record<string, string>>): Promise<Login> {
+    if (refreshToken === '') throw invalidArgument('Refresh token is required.');
+    const claims = this.#sessions.verifyRefresh(refreshToken);
+    if (claims === null) throw new AppError(Code.UNAUTHENTICATED, 'Refresh token invalid or expired.');
+    const account = await this.#signUp.byUserId(claims.id);
+    const kept = Object.keys(vars).length > 0 ? vars : claims.vars;
+    return { created: false, ...this.#sessions.renew(claims, account.username, kept) };
+  }
+
+  /** Kills the given tokens of the user, or all of them when none is given. Sockets stay. */
+  async logout(userId: string, token: string, refreshToken: string): Promise<void> {
+    const session = token === '' ? null : this.#sessions.verify(token);
+    if (token !== '' && session?.id !== userId) throw invalidArgument('Session token invalid.');
+    const refresh = refreshToken === '' ? null : this.#sessions.verifyRefresh(refreshToken);
+    if (refreshToken !== '' && refresh?.id !== userId) throw invalidArgument('Refresh token invalid.');
+    try {
+      if ((session?.tokenId ?? '') === '' && (refresh?.tokenId ?? '') === '') await this.#sessions.revokeAll(userId);
+      else await this.#sessions.revoke(userId, session, refresh);
+    } catch (error) {
+      throw internalUnlessTransient(error, 'Error processing session logout.');
+    }
+  }
+
+  async #hash(password: string): Promise<Buffer> {
+    if (isPasswordTooLong(password)) throw internal('Error finding or creating user account.');
+    return this.#passwords.hash(password);
+  }
+
+  async #login(account: SignInAccount, vars: Readonly<Record<string, string>>): Promise<Login> {
+    if (this.#singleSession) await this.#sessions.revokeAll(account.id);
+    const tokens = this.#sessions.open({ userId: account.id, username: account.username, vars });
+    return { created: account.created, ...tokens };
+  }
+}
+
+function checkNewUsername(username: string): void {
+  if (username !== '') checkUsername(username);
+}

@@ -1,0 +1,222 @@
+import { StreamMode } from '../../cluster/stream.ts';
+import type { Clock } from '../../platform/clock.ts';
+import { internalUnlessTransient, invalidArgument, resourceExhausted } from '../../platform/errors.ts';
+import { newId, parseUuid } from '../../platform/ids.ts';
+import { isJsonObject } from '../../platform/json-object.ts';
+import type { Instant } from '../../store/types.ts';
+import { payload } from '../../wire/envelope.ts';
+import type { Init, nakama } from '../../wire/generated/messages.js';
+import type { SocketSession } from '../../wire/session.ts';
+import { type Streams, toWirePresence, type WirePresence } from '../streams/index.ts';
+import { type Channel, channelNames, channelOfStream, parseChannelId } from './channel-id.ts';
+import { resolveTarget } from './channel-target.ts';
+import type { MessageLog } from './message-log.ts';
+
+/** What happened to a message, as clients are told. */
+export const MessageCode = { SENT: 0, UPDATED: 1, REMOVED: 2 } as const;
+
+export interface JoinRequest {
+  readonly target: string;
+  readonly type: number;
+  readonly persistence: boolean;
+  readonly hidden: boolean;
+}
+
+export interface Joined {
+  readonly channel: Channel;
+  readonly presences: WirePresence[];
+  readonly self: WirePresence;
+}
+
+/** A message as the sender is told of it. */
+export type MessageAck = Init<nakama.realtime.ChannelMessageAck>;
+
+interface Dependencies {
+  readonly streams: Streams;
+  readonly log: MessageLog;
+  readonly clock: Clock;
+  readonly maxChannels: number;
+}
+
+/** Chat on the socket (spec: realtime.md, section 14). Access is checked on joining; sending needs only presence. */
+export class Chat {
+  readonly #deps: Dependencies;
+  /** The channels of each socket, and whether what it sends there is stored. */
+  readonly #joined = new Map<SocketSession, Map<string, { persistence: boolean }>>();
+
+  constructor(deps: Dependencies) {
+    this.#deps = deps;
+    for (const mode of [StreamMode.CHANNEL, StreamMode.GROUP, StreamMode.DIRECT_MESSAGE]) {
+      deps.streams.describe(mode, 'members', (stream, joins, leaves) => {
+        const channel = channelOfStream(stream);
+        return payload('channel_presence_event', {
+          channel_id: channel.id,
+          joins,
+          leaves,
+          ...channelNames(channel),
+        });
+      });
+    }
+  }
+
+  opened(session: SocketSession): void {
+    this.#joined.set(session, new Map());
+  }
+
+  closed(session: SocketSession): void {
+    this.#joined.delete(session);
+  }
+
+  /** Joining again changes nothing, but answers who is there. Throws INVALID_ARGUMENT for a bad target. */
+  async join(session: SocketSession, request: JoinRequest): Promise<Joined> {
+    const channel = resolveTarget(request.target, request.type);
+    const { streams, maxChannels } = this.#deps;
+    const joined = this.#joined.get(session) ?? new Map<string, { persistence: boolean }>();
+    if (!joined.has(channel.id) && joined.size >= maxChannels) {
+      throw resourceExhausted(`Too many channels, at most ${maxChannels} per socket.`);
+    }
+    const { persistence, hidden } = request;
+    const { isNew, members } = await streams
+      .join(session, channel.stream, { persistence, hidden, status: '' })
+      .catch((error) => {
+        throw internalUnlessTransient(error, 'Error joining channel');
+      });
+    if (isNew) joined.set(channel.id, { persistence });
+    const visible = members.filter((member) => !member.hidden && !(isNew && member.sessionId === session.id));
+    const self = { user_id: session.user.id, session_id: session.id, username: session.user.username, persistence };
+    return { channel, presences: visible.map(toWirePresence), self };
+  }
+
+  /** Leaving a channel that the session is not on is no error. */
+  async leave(session: SocketSession, channelId: string): Promise<void> {
+    const channel = parseChannel(channelId);
+    this.#joined.get(session)?.delete(channel.id);
+    await this.#deps.streams.leave(session, channel.stream);
+  }
+
+  /** Stores the message if the session's presence says so, then sends it to everyone on the channel. */
+  async send(session: SocketSession, channelId: string, content: string): Promise<MessageAck> {
+    const channel = parseChannel(channelId);
+    checkContent(content);
+    const { persistence } = this.#membership(session, channel, 'sending');
+    const { id: senderId, username } = session.user;
+    if (!persistence) {
+      const time = this.#now();
+      return this.#broadcast(channel, session, {
+        id: newId(),
+        code: MessageCode.SENT,
+        content,
+        created: time,
+        updated: time,
+        persistent: false,
+      });
+    }
+    let ack: MessageAck = {};
+    try {
+      await this.#deps.log.append(channel, { code: MessageCode.SENT, senderId, username, content }, async (stored) => {
+        ack = await this.#broadcast(channel, session, {
+          id: stored.id,
+          code: stored.code,
+          content,
+          created: stored.time,
+          updated: stored.time,
+          persistent: true,
+        });
+      });
+    } catch (error) {
+      throw internalUnlessTransient(error, 'Could not persist message to channel history');
+    }
+    return ack;
+  }
+
+  /** Changes one's own message. */
+  async update(session: SocketSession, channelId: string, messageId: string, content: string): Promise<MessageAck> {
+    const id = parseMessageId(messageId);
+    const channel = parseChannel(channelId);
+    checkContent(content);
+    const { persistence } = this.#membership(session, channel, 'updating');
+    const { id: senderId, username } = session.user;
+    const changed = await this.#change(persistence, 'update', () =>
+      this.#deps.log.update(channel, id, { senderId, username, content }),
+    );
+    return this.#broadcast(channel, session, { id, code: MessageCode.UPDATED, content, ...changed });
+  }
+
+  /** Deletes one's own message. */
+  async remove(session: SocketSession, channelId: string, messageId: string): Promise<MessageAck> {
+    const id = parseMessageId(messageId);
+    const channel = parseChannel(channelId);
+    const { persistence } = this.#membership(session, channel, 'removing');
+    const changed = await this.#change(persistence, 'remove', () =>
+      this.#deps.log.remove(channel, id, session.user.id),
+    );
+    return this.#broadcast(channel, session, { id, code: MessageCode.REMOVED, content: '{}', ...changed });
+  }
+
+  // Without persistence nothing is stored and nothing is looked up.
+  async #change(
+    persistence: boolean,
+    verb: 'update' | 'remove',
+    store: () => Promise<{ create_time: Instant; update_time: Instant } | null>,
+  ): Promise<{ created: Instant; updated: Instant; persistent: boolean }> {
+    if (!persistence) {
+      const time = this.#now();
+      return { created: time, updated: time, persistent: false };
+    }
+    const row = await store().catch((error) => {
+      throw internalUnlessTransient(error, `Could not persist message ${verb} to channel history`);
+    });
+    if (row === null) throw invalidArgument(`Could not find message to ${verb} in channel history`);
+    return { created: row.create_time, updated: row.update_time, persistent: true };
+  }
+
+  async #broadcast(
+    channel: Channel,
+    session: SocketSession,
+    message: { id: string; code: number; content: string; created: Instant; updated: Instant; persistent: boolean },
+  ): Promise<MessageAck> {
+    const ack = {
+      channel_id: channel.id,
+      message_id: message.id,
+      code: { value: message.code },
+      username: session.user.username,
+      create_time: message.created,
+      update_time: message.updated,
+      persistent: { value: message.persistent },
+      ...channelNames(channel),
+    };
+    const sent = { ...ack, sender_id: session.user.id, content: message.content };
+    await this.#deps.streams.send(channel.stream, payload('channel_message', sent));
+    return ack;
+  }
+
+  #membership(session: SocketSession, channel: Channel, verb: string): { persistence: boolean } {
+    const membership = this.#joined.get(session)?.get(channel.id);
+    if (membership === undefined || !this.#deps.streams.isMember(session, channel.stream)) {
+      throw invalidArgument(`Must join channel before ${verb} messages`);
+    }
+    return membership;
+  }
+
+  #now(): Instant {
+    const ms = this.#deps.clock.now();
+    const seconds = Math.floor(ms / 1000);
+    return { seconds, nanos: Math.floor(ms - seconds * 1000) * 1_000_000 };
+  }
+}
+
+function parseChannel(channelId: string): Channel {
+  const channel = parseChannelId(channelId);
+  if (channel === null) throw invalidArgument('Invalid channel identifier');
+  return channel;
+}
+
+function parseMessageId(messageId: string): string {
+  const id = parseUuid(messageId);
+  if (id === null) throw invalidArgument('Invalid message identifier');
+  return id;
+}
+
+function checkContent(content: string): void {
+  if (!isJsonObject(content)) throw invalidArgument('Message content must be a valid JSON object');
+}

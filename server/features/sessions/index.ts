@@ -1,0 +1,70 @@
+import { EnvelopeFrame } from '../../wire/envelope.ts';
+import type { Feature, FeatureKit } from '../feature.ts';
+import { singleSocketNotice } from './notices.ts';
+import { Revocations } from './revocations.ts';
+import { Sessions } from './sessions.ts';
+import { Sockets } from './sockets.ts';
+import { Tokens } from './tokens.ts';
+
+export { bannedNotice } from './notices.ts';
+export type { Sessions } from './sessions.ts';
+export type { Sockets } from './sockets.ts';
+export type { TokenClaims, TokenPair } from './tokens.ts';
+
+const maxPurgeIntervalMs = 3_600_000;
+
+export interface SessionsFeature extends Feature {
+  readonly sessions: Sessions;
+  readonly sockets: Sockets;
+}
+
+/** Tokens, their revocation on all nodes, and the open sockets of this node. */
+export function createSessions(kit: FeatureKit): SessionsFeature {
+  const { session: config, limits } = kit.config;
+  const log = kit.log.child({ logger: 'sessions' });
+  const lifetimes = { sessionTtlSec: config.token_expiry_sec, refreshTtlSec: config.refresh_token_expiry_sec };
+  const tokens = new Tokens(
+    {
+      sessionKey: config.encryption_key,
+      refreshKey: config.refresh_encryption_key,
+      ...lifetimes,
+      cacheSize: limits.token_cache,
+    },
+    kit.clock,
+  );
+  const revocations = new Revocations(kit.db, kit.bus, lifetimes, log);
+  const sockets = new Sockets(kit.bus, log);
+  const sessions = new Sessions(tokens, revocations);
+  let purgeTimer: NodeJS.Timeout | undefined;
+
+  return {
+    name: 'sessions',
+    methods: [],
+    sessions,
+    sockets,
+    async start() {
+      await revocations.start();
+      await sockets.start();
+      kit.bus.onGap(() => revocations.reload());
+      const purge = (): void => {
+        revocations.purge(tokens.now).catch((error) => log.warn({ err: error }, 'could not purge revocations'));
+      };
+      purgeTimer = setInterval(purge, Math.min(2000 * config.token_expiry_sec, maxPurgeIntervalMs));
+      purgeTimer.unref();
+    },
+    async stop() {
+      clearInterval(purgeTimer);
+      await sockets.stop();
+      await revocations.stop();
+    },
+    async socketOpened(session) {
+      sockets.add(session);
+      if (config.single_socket) {
+        await sockets.disconnectOlder(session, EnvelopeFrame.of(singleSocketNotice(kit.clock.now())));
+      }
+    },
+    async socketClosed(session) {
+      sockets.remove(session);
+    },
+  };
+}

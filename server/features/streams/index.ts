@@ -1,0 +1,34 @@
+import type { Feature, FeatureKit } from '../feature.ts';
+import { Streams } from './streams.ts';
+import { notificationStream } from './user-streams.ts';
+
+export type { Membership, PresenceMessage, Streams, WirePresence } from './streams.ts';
+export { toWirePresence } from './streams.ts';
+export { notificationStream, statusStream } from './user-streams.ts';
+
+export interface StreamsFeature extends Feature {
+  readonly streams: Streams;
+}
+
+/** Fan-out and presence; every socket is on its user's notification stream from the start. */
+export function createStreams(kit: FeatureKit): StreamsFeature {
+  const streams = new Streams({
+    bus: kit.bus,
+    presence: kit.presence,
+    log: kit.log.child({ logger: 'streams' }),
+    countEvent: () => kit.metrics.presenceEvent(),
+  });
+  return {
+    name: 'streams',
+    methods: [],
+    streams,
+    async socketOpened(session) {
+      streams.sessionOpened(session);
+      const hidden = { hidden: true, persistence: false, status: '' };
+      await streams.join(session, notificationStream(session.user.id), hidden);
+    },
+    async socketClosed(session) {
+      await streams.sessionClosed(session);
+    },
+  };
+}

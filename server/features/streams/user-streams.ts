@@ -1,0 +1,17 @@
+import { type Stream, StreamMode } from '../../cluster/stream.ts';
+
+/** Reaches every socket of the user. */
+export const notificationStream = (userId: string): Stream => ({
+  mode: StreamMode.NOTIFICATIONS,
+  subject: userId,
+  subcontext: '',
+  label: '',
+});
+
+/** Whoever is on it appears online; followers hear of it. */
+export const statusStream = (userId: string): Stream => ({
+  mode: StreamMode.STATUS,
+  subject: userId,
+  subcontext: '',
+  label: '',
+});
