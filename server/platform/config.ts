@@ -49,6 +49,8 @@ export interface ConfigInput {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Reads a YAML file; tests replace it. */
   readonly readFile?: (path: string) => string;
+  /** False for commands that sign nothing: secrets are then neither asked for nor warned about. Default true. */
+  readonly needsSecrets?: boolean;
 }
 
 interface Values {
@@ -65,7 +67,7 @@ export function loadConfig(input: ConfigInput): { config: Config; warnings: stri
   const environment = readEnvironment(input.env);
   const paths = configPaths([environment, flags]);
   const files = paths.map((path) => readConfigFile(path, input.readFile ?? readText));
-  return build([...files, environment, flags]);
+  return build([...files, environment, flags], input.needsSecrets);
 }
 
 /** A configuration in dev mode with these values and otherwise the defaults, for tests. Throws ConfigError. */
@@ -99,7 +101,7 @@ function readConfigFile(path: string, readFile: (path: string) => string): Findi
 }
 
 /** Lays the sources over each other, in the given order, and checks the result. */
-function build(findings: readonly Findings[]): { config: Config; warnings: string[] } {
+function build(findings: readonly Findings[], needsSecrets = true): { config: Config; warnings: string[] } {
   const problems = findings.flatMap((each) => each.problems);
   const warnings = findings.flatMap((each) => each.warnings);
   const settings = findings.flatMap((each) => each.settings);
@@ -109,7 +111,7 @@ function build(findings: readonly Findings[]): { config: Config; warnings: strin
     const values = nest(result.values) as ConfigValues;
     problems.push(...rules.map((rule) => rule(values)).filter((problem) => problem !== null));
   }
-  checkSecrets(result, problems, warnings);
+  if (needsSecrets) checkSecrets(result, problems, warnings);
   if (problems.length > 0) throw new ConfigError(problems);
   warnings.push(...unusedWarning(settings));
   chooseDatabase(result, warnings);

@@ -48,34 +48,43 @@ const defaultDir = fileURLToPath(new URL('../../migrations', import.meta.url));
 
 /**
  * Brings the schema up to date, creating the database if there is none, and returns the names of the migrations that
- * it applied. Safe to call from several nodes at once: one works, the others wait and find nothing to do. Each
+ * it applied: all that are pending, or the first `count` of them. Safe to call from several nodes at once: one works, the others wait and find nothing to do. Each
  * migration is a transaction of its own, so what was done stays when a later one fails.
  *
  * @throws SchemaMismatch when what has been applied is not what this build has
  */
-export async function migrateUp(url: string, options: MigrateOptions = {}): Promise<string[]> {
-  const migrations = await readMigrations(options.dir);
-  return withLock(url, options, async (schema) => {
-    const applied = await withClient(url, readApplied);
-    checkHistory(migrations, applied);
-    if (applied.length === migrations.length) return [];
-    return run(url, schema, options, 'up', migrations);
-  });
-}
-
-/**
- * Takes back the last `count` migrations and returns their names.
- *
- * @throws SchemaMismatch when this build does not have one of them
- */
-export async function migrateDown(
+export async function migrateUp(
   url: string,
-  options: MigrateOptions & { readonly count?: number } = {},
+  options: MigrateOptions & { readonly count?: number | undefined } = {},
 ): Promise<string[]> {
   const migrations = await readMigrations(options.dir);
   return withLock(url, options, async (schema) => {
     const applied = await withClient(url, readApplied);
     checkHistory(migrations, applied);
+    const count = Math.min(options.count ?? Number.POSITIVE_INFINITY, migrations.length - applied.length);
+    return count === 0 ? [] : run(url, schema, options, 'up', migrations, count);
+  });
+}
+
+/**
+ * Takes back the last `count` migrations (1) and returns their names.
+ *
+ * @throws SchemaMismatch when this build does not have one of them, or when the schema was taken over from Nakama:
+ * there the migrations found most tables in place, and taking them back would drop those with all that is in them
+ */
+export async function migrateDown(
+  url: string,
+  options: MigrateOptions & { readonly count?: number | undefined } = {},
+): Promise<string[]> {
+  const migrations = await readMigrations(options.dir);
+  return withLock(url, options, async (schema) => {
+    const applied = await withClient(url, readApplied);
+    checkHistory(migrations, applied);
+    if (await withClient(url, hasNakamaTables)) {
+      throw new SchemaMismatch(
+        "Nothing was reverted: this schema has Nakama's tables (migration_info is one), which would be dropped with their data.",
+      );
+    }
     const count = Math.min(options.count ?? 1, applied.length);
     return count === 0 ? [] : run(url, schema, options, 'down', migrations, count);
   });
@@ -317,6 +326,15 @@ async function racing(work: () => Promise<unknown>): Promise<void> {
 }
 
 const maxRaces = 20;
+
+/** Does the schema have the table in which Nakama keeps its own account of migrations? */
+async function hasNakamaTables(client: pg.Client): Promise<boolean> {
+  const { rows } = await client.query(
+    `SELECT 1 FROM information_schema.tables
+     WHERE table_schema = current_schema() AND table_name = 'migration_info'`,
+  );
+  return rows.length > 0;
+}
 
 async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client(clientConfig(url));

@@ -1,0 +1,246 @@
+import type { Logger } from 'pino';
+import { MemoryBus } from '../cluster/bus-memory.ts';
+import { MemoryHub } from '../cluster/memory-hub.ts';
+import { MemoryNodes } from '../cluster/nodes-memory.ts';
+import { MemoryPresence } from '../cluster/presence-memory.ts';
+import type { Feature, FeatureKit } from '../features/feature.ts';
+import { Authenticator } from '../gateway/authenticate.ts';
+import { Gateway } from '../gateway/gateway.ts';
+import { type Hooks, noHooks } from '../gateway/hooks.ts';
+import { CallLimits } from '../gateway/limits.ts';
+import { Registry } from '../gateway/registry.ts';
+import { type Clock, systemClock } from '../platform/clock.ts';
+import type { Config } from '../platform/config.ts';
+import { Disposer } from '../platform/dispose.ts';
+import { CloseReasons } from '../platform/errors.ts';
+import { createLogger } from '../platform/log.ts';
+import { Metrics, MetricsServer } from '../platform/metrics.ts';
+import { Database } from '../store/database.ts';
+import { HttpGateway } from '../transports/http-gateway.ts';
+import { type Listener, listen } from '../transports/listener.ts';
+import { type SocketData, WsServer } from '../transports/ws-server.ts';
+import { openDatabaseUrl, prepareSchema } from './database.ts';
+import { buildFeatures, type Features } from './features.ts';
+
+export interface AppOptions {
+  readonly config: Config;
+  readonly log?: Logger;
+  readonly clock?: Clock;
+  readonly hooks?: Hooks;
+  /** Features besides the built-in ones. */
+  readonly extraFeatures?: (kit: FeatureKit) => Feature[];
+}
+
+interface Parts {
+  readonly features: Features;
+  readonly log: Logger;
+  readonly disposer: Disposer;
+  readonly listener: Listener;
+  readonly http: HttpGateway;
+  readonly sockets: WsServer;
+}
+
+/** How long calls in flight may take to end once the node stops. */
+const drainMs = 10_000;
+/** How long statements may still take after that. */
+const databaseCloseMs = 1000;
+const readyProbeMs = 1000;
+
+/** One node: built, started, and stopped in reverse. The only place that constructs anything. */
+export class App {
+  readonly features: Features;
+  readonly log: Logger;
+  readonly #disposer: Disposer;
+  readonly #listener: Listener;
+  readonly #http: HttpGateway;
+  readonly #sockets: WsServer;
+  #isDraining = false;
+  #stopping: Promise<void> | undefined;
+
+  private constructor(parts: Parts) {
+    this.features = parts.features;
+    this.log = parts.log;
+    this.#disposer = parts.disposer;
+    this.#listener = parts.listener;
+    this.#http = parts.http;
+    this.#sockets = parts.sockets;
+  }
+
+  /** The port that serves HTTP and WebSocket. */
+  get port(): number {
+    return this.#listener.port;
+  }
+
+  /** Which of the two listeners serves. */
+  get listenerKind(): 'uws' | 'node' {
+    return this.#listener.kind;
+  }
+
+  get openSockets(): number {
+    return this.#sockets.count;
+  }
+
+  /** Starts a node. Rejects, with everything released again, when any part of it cannot start. */
+  static async start(options: AppOptions): Promise<App> {
+    const log = options.log ?? createLogger(options.config.logger);
+    const disposer = new Disposer(log);
+    try {
+      return await build(options, log, disposer, (parts) => new App(parts));
+    } catch (error) {
+      await disposer.dispose();
+      throw error;
+    }
+  }
+
+  /**
+   * Stops accepting, tells clients, finishes calls in flight, releases everything. Repeated calls wait for the first.
+   * @param hurry ends the wait for calls in flight when aborted.
+   */
+  stop(hurry?: AbortSignal): Promise<void> {
+    this.#stopping ??= this.#stop(hurry);
+    return this.#stopping;
+  }
+
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  async #stop(hurry?: AbortSignal): Promise<void> {
+    this.#isDraining = true;
+    this.#listener.stopAccepting();
+    const drained = Promise.all([this.#http.idle(drainMs), this.#sockets.closeAll(CloseReasons.goingAway, drainMs)]);
+    await Promise.race([drained, ...(hurry === undefined ? [] : [aborted(hurry)])]);
+    await this.#disposer.dispose();
+    this.log.info('Shutdown complete');
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+async function build(
+  { config, clock = systemClock, hooks = noHooks, extraFeatures }: AppOptions,
+  log: Logger,
+  disposer: Disposer,
+  create: (parts: Parts) => App,
+): Promise<App> {
+  log.info({ node: config.name, dev: config.dev }, 'starting');
+  const metrics = new Metrics(config);
+  const url = await openDatabaseUrl(config, log, disposer);
+  await prepareSchema(config, url, log);
+  const db = openDatabase(config, url, log, metrics, disposer);
+  const kit = await joinCluster({ config, log, clock, metrics, db }, disposer);
+
+  const features = buildFeatures(kit);
+  const all = [...features.all, ...(extraFeatures?.(kit) ?? [])];
+  for (const feature of all) {
+    await feature.start?.();
+    disposer.add(`feature ${feature.name}`, async () => feature.stop?.());
+  }
+  const gateway = new Gateway({
+    registry: new Registry(all.flatMap((feature) => feature.methods)),
+    authenticator: new Authenticator(features.sessions.sessions, config.socket.server_key),
+    limits: new CallLimits(config, clock, (scope) => metrics.rateLimited(scope)),
+    hooks,
+    features: all,
+    log: log.child({ logger: 'gateway' }),
+  });
+  const sockets = new WsServer({ gateway, config, metrics, clock, log: log.child({ logger: 'socket' }) });
+  disposer.add('socket server', async () => sockets.stop());
+  metrics.watchGauges({ sessions: () => sockets.count, presences: () => kit.presence.localCount() });
+
+  let app: App | undefined;
+  const isReady = async (): Promise<boolean> => {
+    if (app === undefined || app.isDraining) return false;
+    return db.ping(readyProbeMs).then(
+      () => true,
+      () => false,
+    );
+  };
+  const http = new HttpGateway({
+    gateway,
+    config,
+    metrics,
+    log: log.child({ logger: 'http' }),
+    isReady,
+    refuseUpgrade: (request) => sockets.refuse(request),
+  });
+  const metricsServer = new MetricsServer(metrics, config.metrics.prometheus_port);
+  await metricsServer.start();
+  disposer.add('metrics server', () => metricsServer.stop());
+  const listener = await openListener(config, http, sockets, log);
+  disposer.add('listener', () => listener.close());
+  app = create({ features, log, disposer, listener, http, sockets });
+  log.info({ port: listener.port, listener: listener.kind }, 'Startup done');
+  return app;
+}
+
+function openDatabase(config: Config, url: string, log: Logger, metrics: Metrics, disposer: Disposer): Database {
+  const { database } = config;
+  const db = new Database(
+    {
+      url,
+      poolSize: database.pool_size,
+      sharedClients: database.shared_clients,
+      statementTimeoutMs: database.statement_timeout_ms,
+      acquireTimeoutMs: database.acquire_timeout_ms,
+      maxLifetimeMs: database.conn_max_lifetime_ms,
+      applicationName: `muster ${config.name}`,
+    },
+    log.child({ logger: 'database' }),
+  );
+  disposer.add('database', () => db.close(databaseCloseMs));
+  metrics.watchDatabase(() => db.stats());
+  return db;
+}
+
+/** A node by itself: the cluster's ports in memory. */
+async function joinCluster(
+  { config, log, clock, metrics, db }: Omit<FeatureKit, 'bus' | 'presence'>,
+  disposer: Disposer,
+): Promise<FeatureKit> {
+  const clusterLog = log.child({ logger: 'cluster' });
+  const hub = new MemoryHub();
+  const nodes = new MemoryNodes(hub, { name: config.name, clock, log: clusterLog });
+  await nodes.start();
+  disposer.add('node directory', () => nodes.stop());
+  const bus = new MemoryBus(hub, config.name, clusterLog);
+  disposer.add('bus', () => bus.close());
+  return { config, log, clock, metrics, db, bus, presence: new MemoryPresence(hub, nodes) };
+}
+
+function openListener(config: Config, http: HttpGateway, sockets: WsServer, log: Logger): Promise<Listener> {
+  const { socket } = config;
+  const tls =
+    socket.ssl_certificate === '' ? {} : { tls: { certFile: socket.ssl_certificate, keyFile: socket.ssl_private_key } };
+  return listen<SocketData>(
+    socket.listener,
+    {
+      address: socket.address,
+      port: socket.port,
+      maxMessageBytes: socket.max_message_size_bytes,
+      maxHeaderBytes: maxHeaderBytes,
+      readTimeoutMs: socket.read_timeout_ms,
+      idleTimeoutMs: socket.idle_timeout_ms,
+      closeAckWaitMs: socket.close_ack_wait_ms,
+      ...tls,
+    },
+    {
+      request: (exchange) => http.handle(exchange),
+      upgrade: (request) => sockets.upgrade(request),
+      open: (data, connection) => sockets.open(data, connection),
+      message: (data, message, isBinary) => sockets.message(data, message, isBinary),
+      pong: (data) => sockets.pong(data),
+      drain: (data) => sockets.drain(data),
+      close: (data) => sockets.closed(data),
+    },
+    log.child({ logger: 'listener' }),
+  );
+}
+
+/** Request line and headers (spec: http-auth-accounts.md, section 1.4). */
+const maxHeaderBytes = 9216;
