@@ -1,0 +1,86 @@
+import { type Logger, pino } from 'pino';
+import { App } from '../app/app.ts';
+import type { Feature, FeatureKit } from '../features/feature.ts';
+import type { Hooks } from '../gateway/hooks.ts';
+import type { Clock } from '../platform/clock.ts';
+import { type ConfigOverrides, configFrom } from '../platform/config.ts';
+import { createTestSchema } from './database.ts';
+
+export interface TestNodeOptions {
+  /** Configuration besides the kit's own: a free port, cheap passwords, long-lived tokens. */
+  readonly config?: ConfigOverrides;
+  readonly clock?: Clock;
+  readonly hooks?: Hooks;
+  readonly extraFeatures?: (kit: FeatureKit) => Feature[];
+  /** An existing database instead of a schema of the node's own. */
+  readonly databaseUrl?: string;
+}
+
+export interface TestNode {
+  readonly app: App;
+  readonly port: number;
+  /** `http://127.0.0.1:<port>` */
+  readonly url: string;
+  readonly databaseUrl: string;
+  /** Lines of level error and above that the node logged. */
+  readonly errors: readonly string[];
+  /** Stops the node and drops its schema. */
+  stop(): Promise<void>;
+}
+
+export const serverKey = 'defaultkey';
+
+/** Which listeners the suites run on; `MUSTER_TEST_LISTENERS=node` narrows it down. */
+export const listenerKinds = (process.env.MUSTER_TEST_LISTENERS ?? 'uws,node').split(',') as ('uws' | 'node')[];
+
+/** Starts a whole node on a free port, on a database schema of its own. */
+export async function startTestNode(options: TestNodeOptions = {}): Promise<TestNode> {
+  const schema = options.databaseUrl === undefined ? await createTestSchema() : undefined;
+  const databaseUrl = options.databaseUrl ?? schema?.url ?? '';
+  const config = configFrom({
+    'database.url': databaseUrl,
+    'database.pool_size': 4,
+    'database.shared_clients': 2,
+    'socket.address': '127.0.0.1',
+    'socket.port': 0,
+    'auth.bcrypt_cost': 4,
+    'session.token_expiry_sec': 7200,
+    'session.refresh_token_expiry_sec': 14400,
+    ...options.config,
+  });
+  const errors: string[] = [];
+  const { clock, hooks, extraFeatures } = options;
+  const app = await App.start({
+    config,
+    log: capturingLogger(errors),
+    ...(clock === undefined ? {} : { clock }),
+    ...(hooks === undefined ? {} : { hooks }),
+    ...(extraFeatures === undefined ? {} : { extraFeatures }),
+  });
+  return {
+    app,
+    port: app.port,
+    url: `http://127.0.0.1:${app.port}`,
+    databaseUrl,
+    errors,
+    async stop() {
+      await app.stop();
+      await schema?.drop();
+    },
+  };
+}
+
+/** Keeps error lines for the test to look at; prints everything when MUSTER_TEST_LOG names a level. */
+function capturingLogger(errors: string[]): Logger {
+  const level = process.env.MUSTER_TEST_LOG;
+  const order = ['debug', 'info', 'warn', 'error'];
+  return pino(
+    { level: level ?? 'error' },
+    {
+      write(line: string) {
+        if ((JSON.parse(line) as { level: number }).level >= 50) errors.push(line);
+        if (level !== undefined && order.includes(level)) process.stderr.write(line);
+      },
+    },
+  );
+}

@@ -1,0 +1,100 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { createTestSchema } from './database.ts';
+import { waitFor } from './wait.ts';
+
+/** A node in a process of its own, for tests that watch what happens to the process. */
+export interface ProcessNode {
+  readonly port: number;
+  readonly url: string;
+  readonly pid: number;
+  /** Lines of level error and above that the process logged. */
+  readonly errors: readonly string[];
+  readonly hasExited: boolean;
+  /** Value of a metric from the Prometheus text; `label` picks one of several, such as `quantile="1"`. */
+  metric(name: string, label?: string): Promise<number>;
+  /** Asks the process to stop, waits for it, and answers its exit code. */
+  stop(): Promise<number | null>;
+}
+
+const mainFile = fileURLToPath(new URL('../main.ts', import.meta.url));
+
+/** Starts `main.ts start --dev` on free ports and a schema of its own. @param flags further `--key value` pairs. */
+export async function startProcessNode(flags: Record<string, string> = {}): Promise<ProcessNode> {
+  const schema = await createTestSchema();
+  const metricsPort = await freePort();
+  const settings: Record<string, string> = {
+    'database.url': schema.url,
+    'socket.address': '127.0.0.1',
+    'socket.port': '0',
+    'metrics.prometheus_port': String(metricsPort),
+    'session.token_expiry_sec': '7200',
+    'auth.bcrypt_cost': '4',
+    ...flags,
+  };
+  const args = Object.entries(settings).map(([key, value]) => `--${key}=${value}`);
+  const child = spawn(process.execPath, ['--import', 'tsx', mainFile, 'start', '--dev', ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const errors: string[] = [];
+  const port = await startedPort(child, errors);
+  return {
+    port,
+    url: `http://127.0.0.1:${port}`,
+    pid: child.pid ?? 0,
+    errors,
+    get hasExited() {
+      return child.exitCode !== null || child.signalCode !== null;
+    },
+    async metric(name, label = '') {
+      const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+      const line = text.split('\n').find((each) => /^\w+/.exec(each)?.[0] === name && each.includes(label));
+      return Number(line?.split(' ').at(-1) ?? Number.NaN);
+    },
+    async stop() {
+      child.kill('SIGTERM');
+      await waitFor('the node to exit', () => child.exitCode !== null || child.signalCode !== null, 30_000);
+      await schema.drop();
+      return child.exitCode;
+    },
+  };
+}
+
+async function startedPort(child: ChildProcess, errors: string[]): Promise<number> {
+  let port = 0;
+  let output = '';
+  const read = (chunk: Buffer): void => {
+    output += chunk.toString();
+    const lines = output.split('\n');
+    output = lines.pop() ?? '';
+    for (const line of lines) {
+      if (!line.startsWith('{')) continue;
+      const entry = JSON.parse(line) as { level: string | number; msg: string; port?: number };
+      if (entry.msg === 'Startup done') port = entry.port ?? 0;
+      if (entry.level === 'error' || entry.level === 'fatal' || Number(entry.level) >= 50) errors.push(line);
+    }
+  };
+  child.stdout?.on('data', read);
+  child.stderr?.on('data', (chunk: Buffer) => errors.push(chunk.toString()));
+  await waitFor(
+    'the node to start',
+    () => {
+      if (child.exitCode !== null) throw new Error(`the node exited with ${child.exitCode}: ${errors.join('\n')}`);
+      return port > 0;
+    },
+    30_000,
+  );
+  return port;
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
