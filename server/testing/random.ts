@@ -8,7 +8,7 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
-  /** From 0 up to, not including, 1 (mulberry32). */
+  /** 0 <= n < 1 (mulberry32). */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let t = this.#state;
@@ -17,16 +17,21 @@ export class Random {
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** A whole number from 0 up to, not including, `below`. */
-  int(below: number): number {
-    return Math.floor(this.next() * below);
+  /** A whole number, 0 <= n < limit. */
+  below(limit: number): number {
+    return Math.floor(this.next() * limit);
   }
 
+  chance(probability: number): boolean {
+    return this.next() < probability;
+  }
+
+  /** One of the items, of which there must be some. */
   pick<T>(items: readonly T[]): T {
-    return items[this.int(items.length)] as T;
+    return items[this.below(items.length)] as T;
   }
 
   bytes(length: number): Buffer {
-    return Buffer.from(Array.from({ length }, () => this.int(256)));
+    return Buffer.from(Array.from({ length }, () => this.below(256)));
   }
 }

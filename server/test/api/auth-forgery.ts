@@ -120,7 +120,7 @@ export function mutations(token: string, others: readonly string[], count: numbe
   const made = new Set<string>();
   while (made.size < count) {
     let mutant = token;
-    for (let edits = 1 + random.int(3); edits > 0; edits--) mutant = mutate(mutant, others, random);
+    for (let edits = 1 + random.below(3); edits > 0; edits--) mutant = mutate(mutant, others, random);
     // White space around a header's value is not part of it.
     if (mutant.trim() !== token && mutant.trim() !== '') made.add(mutant);
   }
@@ -131,13 +131,13 @@ const printable = Array.from({ length: 0x7f - 0x20 }, (_, index) => String.fromC
 const base64url = printable.filter((char) => /[\w-]/.test(char));
 
 function mutate(token: string, others: readonly string[], random: Random): string {
-  const at = random.int(token.length + 1);
-  const length = 1 + random.int(6);
+  const at = random.below(token.length + 1);
+  const length = 1 + random.below(6);
   const parts = token.split('.');
-  const part = random.int(parts.length);
+  const part = random.below(parts.length);
   const [before, after] = [token.slice(0, at), token.slice(at + length)];
   const span = token.slice(at, at + length);
-  switch (random.int(9)) {
+  switch (random.below(9)) {
     case 0:
       return before + random.pick(base64url) + token.slice(at + 1);
     case 1:
@@ -162,8 +162,8 @@ function mutate(token: string, others: readonly string[], random: Random): strin
 function flipBit(part: string, random: Random): string {
   const bytes = Buffer.from(part, 'base64url');
   if (bytes.length > 0) {
-    const at = random.int(bytes.length);
-    bytes[at] = (bytes[at] ?? 0) ^ (1 << random.int(8));
+    const at = random.below(bytes.length);
+    bytes[at] = (bytes[at] ?? 0) ^ (1 << random.below(8));
   }
   return bytes.toString('base64url');
 }

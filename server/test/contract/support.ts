@@ -3,6 +3,8 @@ import { expect } from 'vitest';
 import type { ClusterLog } from '../../cluster/bus.ts';
 import { AppError, type Code } from '../../platform/errors.ts';
 
+export { Random } from '../../testing/random.ts';
+
 /** Asks again until it holds; what other nodes notice need not have happened yet when an operation resolves. */
 export async function eventually(settleMs: number, assertion: () => void | Promise<void>): Promise<void> {
   const deadline = performance.now() + settleMs;
@@ -42,36 +44,5 @@ export class CountingLog implements ClusterLog {
 
   error(): void {
     this.errors++;
-  }
-}
-
-/** Numbers that look random and are the same for the same seed. */
-export class Random {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed >>> 0;
-  }
-
-  /** 0 <= n < 1. */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let t = this.#state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  }
-
-  /** 0 <= n < limit. */
-  below(limit: number): number {
-    return Math.floor(this.next() * limit);
-  }
-
-  chance(probability: number): boolean {
-    return this.next() < probability;
-  }
-
-  pick<T>(items: readonly T[]): T {
-    return at(items, this.below(items.length));
   }
 }

@@ -48,7 +48,7 @@ describe.each(listenerKinds)('hostile frames on %s', (listener) => {
     const outcomes = new Map<number | 'open', number>();
     const attack = async (): Promise<void> => {
       while (left > 0) {
-        const batch = Array.from({ length: Math.min(left, 1 + random.int(4)) }, () => hostileFrame(random, format));
+        const batch = Array.from({ length: Math.min(left, 1 + random.below(4)) }, () => hostileFrame(random, format));
         left -= batch.length;
         const outcome = await sendAll(node.port, token, format, batch);
         outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
@@ -81,30 +81,30 @@ function hostileFrame(random: Random, format: Format): Buffer {
     const text = random.pick(wellFormed);
     return format === 'json' ? Buffer.from(text) : toProtobuf(text);
   };
-  switch (random.int(12)) {
+  switch (random.below(12)) {
     case 0:
-      return frame(opcode, random.bytes(random.int(300)));
+      return frame(opcode, random.bytes(random.below(300)));
     case 1:
       return frame(opcode, format === 'json' ? random.pick(hostileJson) : random.pick(hostileProtobuf));
     case 2:
       return frame(format === 'json' ? opcodes.binary : opcodes.text, valid());
     case 3:
-      return frame(random.int(16), random.bytes(random.int(40)));
+      return frame(random.below(16), random.bytes(random.below(40)));
     case 4:
       return frame(opcode, valid(), { masked: false });
     case 5:
-      return frame(opcode, valid(), { reserved: 1 + random.int(7) });
+      return frame(opcode, valid(), { reserved: 1 + random.below(7) });
     case 6:
-      return frame(opcodes.ping, random.bytes(126 + random.int(200)));
+      return frame(opcodes.ping, random.bytes(126 + random.below(200)));
     case 7:
       return Buffer.concat([
         frame(opcode, valid(), { fin: false }),
         frame(opcodes.continuation, mutate(random, valid())),
       ]);
     case 8:
-      return frame(opcode, Buffer.alloc(4097 + random.int(4000), 0x20));
+      return frame(opcode, Buffer.alloc(4097 + random.below(4000), 0x20));
     case 9:
-      return random.bytes(2 + random.int(30));
+      return random.bytes(2 + random.below(30));
     default:
       return frame(opcode, mutate(random, valid()));
   }

@@ -3,30 +3,31 @@ import type { Random } from '../../testing/random.ts';
 /** Spoils well-formed bytes in one of the usual ways. */
 export function mutate(random: Random, bytes: Buffer): Buffer {
   const copy = Buffer.from(bytes);
-  switch (random.int(7)) {
+  switch (random.below(7)) {
     case 0:
-      return copy.subarray(0, random.int(copy.length + 1));
+      return copy.subarray(0, random.below(copy.length + 1));
     case 1:
-      return Buffer.concat([copy, random.bytes(random.int(64))]);
+      return Buffer.concat([copy, random.bytes(random.below(64))]);
     case 2: {
-      for (let n = 1 + random.int(8); n > 0 && copy.length > 0; n--) copy[random.int(copy.length)] = random.int(256);
+      for (let n = 1 + random.below(8); n > 0 && copy.length > 0; n--)
+        copy[random.below(copy.length)] = random.below(256);
       return copy;
     }
     case 3: {
-      const at = random.int(copy.length + 1);
-      return Buffer.concat([copy.subarray(0, at), random.bytes(1 + random.int(16)), copy.subarray(at)]);
+      const at = random.below(copy.length + 1);
+      return Buffer.concat([copy.subarray(0, at), random.bytes(1 + random.below(16)), copy.subarray(at)]);
     }
     case 4: {
-      const at = random.int(copy.length + 1);
-      return Buffer.concat([copy.subarray(0, at), copy.subarray(at + 1 + random.int(8))]);
+      const at = random.below(copy.length + 1);
+      return Buffer.concat([copy.subarray(0, at), copy.subarray(at + 1 + random.below(8))]);
     }
     case 5:
       return Buffer.concat([copy, copy]);
     default: {
       // One bit, where structure lives: near the front.
       if (copy.length > 0) {
-        const at = random.int(Math.min(copy.length, 24));
-        copy[at] = (copy[at] ?? 0) ^ (1 << random.int(8));
+        const at = random.below(Math.min(copy.length, 24));
+        copy[at] = (copy[at] ?? 0) ^ (1 << random.below(8));
       }
       return copy;
     }

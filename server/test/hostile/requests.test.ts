@@ -122,11 +122,11 @@ function isDatabaseRefusal(line: string): boolean {
 }
 
 function mutateToken(random: Random, token: string): string {
-  const at = random.int(token.length);
+  const at = random.below(token.length);
   const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.';
   const other = random.pick([...letters].filter((letter) => letter !== token[at]));
   // The last character of a signature has bits that do not count: leave it, and cut instead.
-  if (at === token.length - 1) return token.slice(0, -1 - random.int(20));
+  if (at === token.length - 1) return token.slice(0, -1 - random.below(20));
   return token.slice(0, at) + other + token.slice(at + 1);
 }
 
@@ -136,7 +136,7 @@ function hostileRequest(random: Random, token: string): Buffer {
   let path: Buffer = Buffer.from(template.path);
   let body: Buffer = Buffer.from(template.body ?? '');
   const lines = [`Authorization: ${authorization ? serverKeyAuth : `Bearer ${token}`}`];
-  switch (random.int(6)) {
+  switch (random.below(6)) {
     case 0:
       path = onlyPrintable(mutate(random, path));
       break;
@@ -147,7 +147,7 @@ function hostileRequest(random: Random, token: string): Buffer {
       body = Buffer.from(random.pick(hostileJson));
       break;
     case 3:
-      body = random.bytes(random.int(400));
+      body = random.bytes(random.below(400));
       lines.push(random.pick(headers));
       break;
     case 4:
@@ -158,13 +158,13 @@ function hostileRequest(random: Random, token: string): Buffer {
       body = mutate(random, body);
       path = Buffer.from(`${template.path}${template.path.includes('?') ? '&' : '?'}${queryNoise(random)}`);
   }
-  const head = `${random.int(20) === 0 ? 'BREW' : template.method} ${path.toString('latin1')} HTTP/1.1\r\nHost: x\r\n`;
-  const length = template.body === undefined && random.int(2) === 0 ? '' : `Content-Length: ${body.length}\r\n`;
+  const head = `${random.below(20) === 0 ? 'BREW' : template.method} ${path.toString('latin1')} HTTP/1.1\r\nHost: x\r\n`;
+  const length = template.body === undefined && random.below(2) === 0 ? '' : `Content-Length: ${body.length}\r\n`;
   const request = Buffer.concat([
     Buffer.from(`${head}${lines.join('\r\n')}\r\n${length}Connection: close\r\n\r\n`, 'latin1'),
     length === '' ? Buffer.alloc(0) : body,
   ]);
-  return random.int(10) === 0 ? mutate(random, request) : request;
+  return random.below(10) === 0 ? mutate(random, request) : request;
 }
 
 const queryNoise = (random: Random): string =>
