@@ -23,17 +23,23 @@ export function cleanPath(path: string): string {
   return `/${segments.join('/')}${isFolder ? '/' : ''}`;
 }
 
-/** Query parameters by name, each with its values in order; null for a bad escape or a `;`. */
-export function parseQuery(rawQuery: string): Map<string, string[]> | null {
+/**
+ * Query parameters by name, each with its values in order. A pair with a bad escape or a `;` makes the whole query
+ * null, or is left out with `skip`.
+ */
+export function parseQuery(rawQuery: string): Map<string, string[]> | null;
+export function parseQuery(rawQuery: string, malformed: 'skip'): Map<string, string[]>;
+export function parseQuery(rawQuery: string, malformed?: 'skip'): Map<string, string[]> | null {
   const parameters = new Map<string, string[]>();
-  if (rawQuery === '') return parameters;
-  if (rawQuery.includes(';')) return null;
   for (const pair of rawQuery.split('&')) {
     if (pair === '') continue;
     const split = pair.indexOf('=');
     const name = decodeQueryText(split < 0 ? pair : pair.slice(0, split));
     const value = decodeQueryText(split < 0 ? '' : pair.slice(split + 1));
-    if (name === null || value === null) return null;
+    if (name === null || value === null || pair.includes(';')) {
+      if (malformed === 'skip') continue;
+      return null;
+    }
     const values = parameters.get(name);
     if (values === undefined) parameters.set(name, [value]);
     else values.push(value);

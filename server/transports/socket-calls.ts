@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import { FatalMessageError, type Gateway } from '../gateway/gateway.ts';
 import { AppError, Code, codeNames, internal, invalidArgument, RealtimeCode } from '../platform/errors.ts';
 import type { CallMeter, Metrics } from '../platform/metrics.ts';
@@ -14,10 +15,12 @@ const retries = { no: Retry.NO, safe: Retry.SAFE, unknown: Retry.UNKNOWN } as co
 /** Answers the envelopes of a socket: realtime messages, and API methods as `call`. */
 export class SocketCalls {
   readonly #gateway: Gateway;
+  readonly #log: Logger;
   readonly #meters = new Map<string, CallMeter>();
 
-  constructor(gateway: Gateway, metrics: Metrics) {
+  constructor(gateway: Gateway, metrics: Metrics, log: Logger) {
     this.#gateway = gateway;
+    this.#log = log;
     for (const { name } of gateway.registry.allApi()) this.#meters.set(name, metrics.call(name, 'socket'));
   }
 
@@ -43,7 +46,7 @@ export class SocketCalls {
       const reply = await this.#gateway.callRealtime(session, name, content.message);
       if (reply !== noReply) answer(reply === ack ? undefined : reply);
     } catch (error) {
-      const failure = error instanceof AppError ? error : internal('Internal server error.', error);
+      const failure = this.#asAppError(error, session, content?.field.name ?? '');
       answer(payload('error', { code: failure.realtimeCode, message: failure.message }));
       if (failure instanceof FatalMessageError) throw failure;
     }
@@ -54,10 +57,10 @@ export class SocketCalls {
     let sentBytes = 0;
     let code: Code = Code.OK;
     try {
-      const entry = this.#gateway.registry.api(call.method);
-      if (entry === undefined) throw new AppError(Code.UNIMPLEMENTED, `Unknown method "${call.method.slice(0, 64)}".`);
       this.#gateway.limits.checkSession(session);
       this.#gateway.limits.checkAddress(session.clientAddress);
+      const entry = this.#gateway.registry.api(call.method);
+      if (entry === undefined) throw new AppError(Code.UNIMPLEMENTED, `Unknown method "${call.method.slice(0, 64)}".`);
       const response = await this.#gateway.callApi({
         entry,
         request: decodeRequest(session, entry.type.request, call.request),
@@ -69,13 +72,20 @@ export class SocketCalls {
       sentBytes = bytes.length;
       return payload('call_result', { response: bytes });
     } catch (error) {
-      const failure = error instanceof AppError ? error : internal('Internal server error.', error);
+      const failure = this.#asAppError(error, session, call.method);
       code = failure.code;
       return payload('call_result', { code, message: failure.message, retry: retries[failure.retry] });
     } finally {
       const seconds = (performance.now() - startedAt) / 1000;
       this.#meters.get(call.method)?.record(codeNames[code], seconds, call.request.length, sentBytes);
     }
+  }
+
+  // The gateway has logged its own failures; what is left went wrong before or after it.
+  #asAppError(error: unknown, session: WsSession, method: string): AppError {
+    if (error instanceof AppError) return error;
+    this.#log.error({ err: error, sid: session.id, method }, 'message could not be answered');
+    return internal('Internal server error.', error);
   }
 }
 

@@ -57,7 +57,7 @@ export class WsServer {
   constructor(deps: Dependencies) {
     this.#deps = deps;
     const { limits, socket } = deps.config;
-    this.#calls = new SocketCalls(deps.gateway, deps.metrics);
+    this.#calls = new SocketCalls(deps.gateway, deps.metrics, deps.log);
     this.#host = {
       limits: {
         inboundMessages: limits.session_inbound_messages,
@@ -166,8 +166,8 @@ export class WsServer {
   }
 
   #check(request: RequestHead): SocketData | HttpAnswer {
-    const query = parseQuery(request.query);
-    const parameter = (name: string): string => query?.get(name)?.[0] ?? '';
+    const query = parseQuery(request.query, 'skip');
+    const parameter = (name: string): string => query.get(name)?.[0] ?? '';
     const codec = codecs.get(parameter('format'));
     if (codec === undefined) return textAnswer(400, 'Invalid format parameter');
     const { gateway, config } = this.#deps;

@@ -10,7 +10,8 @@ import type { SocketSession } from '../../wire/session.ts';
 import { type Streams, toWirePresence, type WirePresence } from '../streams/index.ts';
 import { type Channel, channelNames, channelOfStream, parseChannelId } from './channel-id.ts';
 import { resolveTarget } from './channel-target.ts';
-import type { MessageLog } from './message-log.ts';
+import type { MessageLog, StoredMessage } from './message-log.ts';
+import type { ChangedRow } from './queries.ts';
 
 /** What happened to a message, as clients are told. */
 export const MessageCode = { SENT: 0, UPDATED: 1, REMOVED: 2 } as const;
@@ -111,22 +112,13 @@ export class Chat {
         persistent: false,
       });
     }
-    let ack: MessageAck = {};
-    try {
-      await this.#deps.log.append(channel, { code: MessageCode.SENT, senderId, username, content }, async (stored) => {
-        ack = await this.#broadcast(channel, session, {
-          id: stored.id,
-          code: stored.code,
-          content,
-          created: stored.time,
-          updated: stored.time,
-          persistent: true,
-        });
-      });
-    } catch (error) {
+    const message = { code: MessageCode.SENT, senderId, username, content };
+    const publish = ({ id, time }: StoredMessage): Promise<MessageAck> => {
+      return this.#broadcast(channel, session, { ...message, id, created: time, updated: time, persistent: true });
+    };
+    return this.#deps.log.append(channel, message, publish).catch((error) => {
       throw internalUnlessTransient(error, 'Could not persist message to channel history');
-    }
-    return ack;
+    });
   }
 
   /** Changes one's own message. */
@@ -136,10 +128,12 @@ export class Chat {
     checkContent(content);
     const { persistence } = this.#membership(session, channel, 'updating');
     const { id: senderId, username } = session.user;
-    const changed = await this.#change(persistence, 'update', () =>
-      this.#deps.log.update(channel, id, { senderId, username, content }),
+    return this.#change(
+      persistence,
+      'update',
+      (change) => this.#broadcast(channel, session, { ...change, id, code: MessageCode.UPDATED, content }),
+      (publish) => this.#deps.log.update(channel, id, { senderId, username, content }, publish),
     );
-    return this.#broadcast(channel, session, { id, code: MessageCode.UPDATED, content, ...changed });
   }
 
   /** Deletes one's own message. */
@@ -147,27 +141,32 @@ export class Chat {
     const id = parseMessageId(messageId);
     const channel = parseChannel(channelId);
     const { persistence } = this.#membership(session, channel, 'removing');
-    const changed = await this.#change(persistence, 'remove', () =>
-      this.#deps.log.remove(channel, id, session.user.id),
+    return this.#change(
+      persistence,
+      'remove',
+      (change) => this.#broadcast(channel, session, { ...change, id, code: MessageCode.REMOVED, content: '{}' }),
+      (publish) => this.#deps.log.remove(channel, id, session.user.id, publish),
     );
-    return this.#broadcast(channel, session, { id, code: MessageCode.REMOVED, content: '{}', ...changed });
   }
 
   // Without persistence nothing is stored and nothing is looked up.
   async #change(
     persistence: boolean,
     verb: 'update' | 'remove',
-    store: () => Promise<{ create_time: Instant; update_time: Instant } | null>,
-  ): Promise<{ created: Instant; updated: Instant; persistent: boolean }> {
+    broadcast: (change: { created: Instant; updated: Instant; persistent: boolean }) => Promise<MessageAck>,
+    store: (publish: (row: ChangedRow) => Promise<MessageAck>) => Promise<MessageAck | null>,
+  ): Promise<MessageAck> {
     if (!persistence) {
       const time = this.#now();
-      return { created: time, updated: time, persistent: false };
+      return broadcast({ created: time, updated: time, persistent: false });
     }
-    const row = await store().catch((error) => {
+    const publish = (row: ChangedRow): Promise<MessageAck> =>
+      broadcast({ created: row.create_time, updated: row.update_time, persistent: true });
+    const ack = await store(publish).catch((error) => {
       throw internalUnlessTransient(error, `Could not persist message ${verb} to channel history`);
     });
-    if (row === null) throw invalidArgument(`Could not find message to ${verb} in channel history`);
-    return { created: row.create_time, updated: row.update_time, persistent: true };
+    if (ack === null) throw invalidArgument(`Could not find message to ${verb} in channel history`);
+    return ack;
   }
 
   async #broadcast(

@@ -19,24 +19,28 @@ export interface StoredMessage extends NewMessage {
   readonly time: Instant;
 }
 
+/** A message that waits to be stored. */
 interface Waiting {
   readonly id: string;
   readonly message: NewMessage;
-  readonly publish: (stored: StoredMessage) => Promise<void>;
-  readonly resolve: (stored: StoredMessage) => void;
+  /** Publishes it; never rejects. */
+  readonly stored: (message: StoredMessage) => Promise<void>;
   readonly reject: (error: unknown) => void;
 }
+
+/** A change of a stored message that waits for its turn; never rejects. */
+type Change = () => Promise<void>;
 
 const maxBatch = 100;
 
 /**
- * Stored chat history. Messages of one channel are stored and published one after another in the order in which they
- * came; those that wait for the database go in one statement.
+ * Stored chat history. What happens in one channel is stored and published one after another in the order in which it
+ * came; messages that wait for the database go in one statement.
  */
 export class MessageLog {
   readonly #db: Database;
   readonly #maxQueue: number;
-  readonly #queues = new Map<string, Waiting[]>();
+  readonly #queues = new Map<string, (Waiting | Change)[]>();
 
   /** @param maxQueue how many messages of one channel may wait for the database. */
   constructor(db: Database, maxQueue: number) {
@@ -45,60 +49,88 @@ export class MessageLog {
   }
 
   /**
-   * Stores the message, then publishes it, then resolves. Nobody sees a message that is not stored, and listeners see
-   * messages in the order of history. Throws RESOURCE_EXHAUSTED when too many wait.
+   * Stores the message, then publishes it, then answers what `publish` did. Nobody sees a message that is not stored,
+   * and listeners see messages in the order of history. Throws RESOURCE_EXHAUSTED when too many wait.
    */
-  append(
-    channel: Channel,
-    message: NewMessage,
-    publish: (stored: StoredMessage) => Promise<void>,
-  ): Promise<StoredMessage> {
+  append<T>(channel: Channel, message: NewMessage, publish: (stored: StoredMessage) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const waiting: Waiting = { id: newId(), message, publish, resolve, reject };
-      const queue = this.#queues.get(channel.id);
-      if (queue === undefined) {
-        const own = [waiting];
-        this.#queues.set(channel.id, own);
-        void this.#drain(channel, own);
-      } else if (queue.length >= this.#maxQueue) {
-        reject(resourceExhausted('Too many messages wait in this channel.'));
-      } else {
-        queue.push(waiting);
-      }
+      const stored = (own: StoredMessage): Promise<void> => publish(own).then(resolve, reject);
+      this.#enqueue(channel, { id: newId(), message, stored, reject });
     });
   }
 
-  /** Changes the sender's own message; null when there is none such in the channel. */
-  async update(channel: Channel, messageId: string, message: Omit<NewMessage, 'code'>): Promise<ChangedRow | null> {
-    const { senderId, username, content } = message;
-    const rows = await this.#db.query(updateMessage, [
-      ...streamParams(channel),
-      messageId,
-      senderId,
-      username,
-      content,
-    ]);
-    return rows[0] ?? null;
+  /** As `append`, for a change to the sender's own message; null when there is none such in the channel. */
+  update<T>(
+    channel: Channel,
+    messageId: string,
+    { senderId, username, content }: Omit<NewMessage, 'code'>,
+    publish: (row: ChangedRow) => Promise<T>,
+  ): Promise<T | null> {
+    return this.#change(channel, publish, () =>
+      this.#db.query(updateMessage, [...streamParams(channel), messageId, senderId, username, content]),
+    );
   }
 
-  /** Deletes the sender's own message; null when there is none such in the channel. */
-  async remove(channel: Channel, messageId: string, senderId: string): Promise<ChangedRow | null> {
-    const rows = await this.#db.query(removeMessage, [...streamParams(channel), messageId, senderId]);
-    return rows[0] ?? null;
+  /** As `append`, for the end of the sender's own message; null when there is none such in the channel. */
+  remove<T>(
+    channel: Channel,
+    messageId: string,
+    senderId: string,
+    publish: (row: ChangedRow) => Promise<T>,
+  ): Promise<T | null> {
+    return this.#change(channel, publish, () =>
+      this.#db.query(removeMessage, [...streamParams(channel), messageId, senderId]),
+    );
   }
 
-  async #drain(channel: Channel, queue: Waiting[]): Promise<void> {
-    while (queue.length > 0) {
-      const batch = queue.slice(0, maxBatch);
-      const { stored, error } = await this.#storeBatch(channel, batch);
-      for (const waiting of batch) {
-        const time = stored.get(waiting.id);
-        if (time === undefined) waiting.reject(error);
-        else await settle(waiting, { ...waiting.message, id: waiting.id, time });
+  #change<T>(
+    channel: Channel,
+    publish: (row: ChangedRow) => Promise<T>,
+    store: () => Promise<ChangedRow[]>,
+  ): Promise<T | null> {
+    const run = async (): Promise<T | null> => {
+      const [row] = await store();
+      return row === undefined ? null : await publish(row);
+    };
+    return new Promise((resolve, reject) => {
+      this.#enqueue(channel, () => run().then(resolve, reject));
+    });
+  }
+
+  #enqueue(channel: Channel, job: Waiting | Change): void {
+    const queue = this.#queues.get(channel.id);
+    if (queue === undefined) {
+      const own = [job];
+      this.#queues.set(channel.id, own);
+      void this.#drain(channel, own);
+    } else if (queue.length >= this.#maxQueue) {
+      throw resourceExhausted('Too many messages wait in this channel.');
+    } else {
+      queue.push(job);
+    }
+  }
+
+  async #drain(channel: Channel, queue: (Waiting | Change)[]): Promise<void> {
+    for (let next = queue[0]; next !== undefined; next = queue[0]) {
+      if (typeof next === 'function') {
+        await next();
+        queue.shift();
+      } else {
+        const batch = leadingMessages(queue);
+        await this.#append(channel, batch);
+        queue.splice(0, batch.length);
       }
-      queue.splice(0, batch.length);
     }
     this.#queues.delete(channel.id);
+  }
+
+  async #append(channel: Channel, batch: Waiting[]): Promise<void> {
+    const { stored, error } = await this.#storeBatch(channel, batch);
+    for (const waiting of batch) {
+      const time = stored.get(waiting.id);
+      if (time === undefined) waiting.reject(error);
+      else await waiting.stored({ ...waiting.message, id: waiting.id, time });
+    }
   }
 
   // Times of what got stored; `error` is why the rest was not. One bad message must not fail its neighbours.
@@ -131,13 +163,14 @@ export class MessageLog {
   }
 }
 
-async function settle(waiting: Waiting, stored: StoredMessage): Promise<void> {
-  try {
-    await waiting.publish(stored);
-    waiting.resolve(stored);
-  } catch (error) {
-    waiting.reject(error);
+/** The messages at the head of the queue, up to the next change. */
+function leadingMessages(queue: readonly (Waiting | Change)[]): Waiting[] {
+  const batch: Waiting[] = [];
+  for (const job of queue) {
+    if (typeof job === 'function' || batch.length === maxBatch) break;
+    batch.push(job);
   }
+  return batch;
 }
 
 /** The channel's columns in `message`. */

@@ -73,11 +73,21 @@ export class Sockets {
   #onControl(bytes: Uint8Array): void {
     const { disconnect } = muster.cluster.ControlFrame.decode(bytes);
     if (disconnect === null) return;
+    if (disconnect.before !== '') this.#answerOlder(disconnect);
     const last = disconnect.last_envelope.length > 0 ? EnvelopeFrame.fromBytes(disconnect.last_envelope) : undefined;
     for (const session of this.#targets(disconnect)) {
       this.#log.debug({ sid: session.id, uid: session.user.id }, 'disconnecting socket on order');
       session.close(CloseReasons.disconnected, last);
     }
+  }
+
+  // The one who gave the order may itself be older than a socket that was not here, or not known there, at the time.
+  #answerOlder(order: muster.cluster.DisconnectSessions): void {
+    const newest = [...(this.#byUser.get(order.user_id) ?? [])].map(openOrder).sort().at(-1);
+    if (newest === undefined || newest <= order.before) return;
+    this.#order({ ...order, before: newest }).catch((error) => {
+      this.#log.warn({ err: error, uid: order.user_id }, 'could not disconnect an older socket');
+    });
   }
 
   #targets(order: muster.cluster.DisconnectSessions): SocketSession[] {

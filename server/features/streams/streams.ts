@@ -138,7 +138,7 @@ export class Streams {
       return await change();
     } catch (error) {
       if (!wasMember) this.#leaveLocally(session, local);
-      throw error;
+      throw this.#ofSession.has(session) ? error : unavailable('Session is closing.', error);
     }
   }
 
