@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Bus, Subscription } from '../../cluster/bus.ts';
 import type { NewPresence, Presence, PresenceTracker } from '../../cluster/presence.ts';
 import { type Stream, StreamMode, streamKey, streamTopic } from '../../cluster/stream.ts';
-import { decodeStreamFrame, encodeEnvelope, type PresenceEvent } from '../../cluster/stream-frame.ts';
+import { allChanges, decodeStreamFrame, encodeEnvelope, type PresenceEvent } from '../../cluster/stream-frame.ts';
 import { unavailable } from '../../platform/errors.ts';
 import { EnvelopeFrame, type Payload } from '../../wire/envelope.ts';
 import type { Init, nakama } from '../../wire/generated/messages.js';
@@ -47,6 +47,7 @@ export class Streams {
   readonly #local = new Map<string, LocalStream>();
   /** Streams by session, so that a closing socket finds them. */
   readonly #ofSession = new Map<SocketSession, Set<string>>();
+  readonly #byId = new Map<string, SocketSession>();
   readonly #messages = new Map<number, { message: PresenceMessage; audience: 'members' | 'watchers' }>();
 
   constructor(deps: Dependencies) {
@@ -63,6 +64,7 @@ export class Streams {
 
   sessionOpened(session: SocketSession): void {
     this.#ofSession.set(session, new Set());
+    this.#byId.set(session.id, session);
     this.#deps.presence.openSession(session.id);
   }
 
@@ -70,6 +72,7 @@ export class Streams {
   async sessionClosed(session: SocketSession): Promise<void> {
     const keys = this.#ofSession.get(session) ?? [];
     this.#ofSession.delete(session);
+    this.#byId.delete(session.id);
     // Gone from the fan-out first, so that nobody hears of their own leaving.
     for (const key of keys) this.#forget(key, session);
     await this.#deps.presence.untrackSession(session.id);
@@ -193,7 +196,9 @@ export class Streams {
     const local = this.#local.get(key);
     if (local === undefined) return;
     const message = decodeStreamFrame(bytes);
-    switch (message?.kind) {
+    if (message === undefined) return;
+    this.#dropRemoved(local, allChanges(message));
+    switch (message.kind) {
       case 'envelope':
         this.#deliver(local.members, EnvelopeFrame.fromBytes(message.envelope), message.sessionIds);
         break;
@@ -219,6 +224,15 @@ export class Streams {
     const message = described.message(local.stream, joins.map(toWirePresence), leaves.map(toWirePresence));
     const audience = described.audience === 'members' ? local.members : local.watchers;
     this.#deliver(audience, EnvelopeFrame.of(message));
+  }
+
+  // Sessions of this node that somebody else took off the stream: a kick, or a sweep.
+  #dropRemoved(local: LocalStream, { joins, leaves }: PresenceEvent): void {
+    for (const { sessionId } of leaves) {
+      const session = this.#byId.get(sessionId);
+      if (session === undefined || !local.members.has(session)) continue;
+      if (!joins.some((join) => join.sessionId === sessionId)) this.#leaveLocally(session, local);
+    }
   }
 
   // Everyone is off the stream, without an event (spec: section 10, "close stream").
