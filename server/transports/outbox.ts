@@ -18,14 +18,25 @@ export class Outbox {
   readonly #connection: Connection;
   readonly #limits: OutboxLimits;
   readonly #schedule: (outbox: Outbox) => void;
+  readonly #sent: (bytes: number) => void;
   #queue: Uint8Array[] = [];
   #bytes = 0;
   #isScheduled = false;
   #stalledSince: number | undefined;
   readonly #isBinary: boolean;
 
-  /** @param schedule has `flush` called at the end of this turn of the event loop. */
-  constructor(connection: Connection, isBinary: boolean, limits: OutboxLimits, schedule: (outbox: Outbox) => void) {
+  /**
+   * @param schedule has `flush` called at the end of this turn of the event loop.
+   * @param sent hears the size of each message that goes to the transport.
+   */
+  constructor(
+    connection: Connection,
+    isBinary: boolean,
+    limits: OutboxLimits,
+    schedule: (outbox: Outbox) => void,
+    sent: (bytes: number) => void = () => undefined,
+  ) {
+    this.#sent = sent;
     this.#connection = connection;
     this.#isBinary = isBinary;
     this.#limits = limits;
@@ -63,6 +74,7 @@ export class Outbox {
           const message = queue[sent++] as Uint8Array;
           this.#bytes -= message.length;
           this.#connection.send(message, this.#isBinary);
+          this.#sent(message.length);
         }
       });
     }

@@ -106,7 +106,8 @@ export class WsServer {
     }
     const { config, clock, gateway, log, metrics } = this.#deps;
     const limits = { maxMessages: config.socket.outgoing_queue_size, maxBytes: config.socket.outgoing_queue_bytes };
-    const outbox = new Outbox(connection, data.codec.isBinary, limits, (own) => this.#scheduleFlush(own));
+    const schedule = (own: Outbox): void => this.#scheduleFlush(own);
+    const outbox = new Outbox(connection, data.codec.isBinary, limits, schedule, (bytes) => metrics.socketSent(bytes));
     const init = { ...data, id: newId(), connectedAt: clock.now() };
     const session = new WsSession(init, connection, outbox, this.#host);
     data.session = session;

@@ -23,7 +23,7 @@ export interface StoredMessage extends NewMessage {
 interface Waiting {
   readonly id: string;
   readonly message: NewMessage;
-  /** Publishes it; never rejects. */
+  /** Hands it to the bus before it returns, and resolves when it is published; never rejects. */
   readonly stored: (message: StoredMessage) => Promise<void>;
   readonly reject: (error: unknown) => void;
 }
@@ -126,11 +126,14 @@ export class MessageLog {
 
   async #append(channel: Channel, batch: Waiting[]): Promise<void> {
     const { stored, error } = await this.#storeBatch(channel, batch);
+    const published: Promise<void>[] = [];
+    // Handed to the bus in order, which keeps it; waiting for each would cost a round trip per message.
     for (const waiting of batch) {
       const time = stored.get(waiting.id);
       if (time === undefined) waiting.reject(error);
-      else await waiting.stored({ ...waiting.message, id: waiting.id, time });
+      else published.push(waiting.stored({ ...waiting.message, id: waiting.id, time }));
     }
+    await Promise.all(published);
   }
 
   // Times of what got stored; `error` is why the rest was not. One bad message must not fail its neighbours.
