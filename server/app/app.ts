@@ -1,8 +1,4 @@
 import type { Logger } from 'pino';
-import { MemoryBus } from '../cluster/bus-memory.ts';
-import { MemoryHub } from '../cluster/memory-hub.ts';
-import { MemoryNodes } from '../cluster/nodes-memory.ts';
-import { MemoryPresence } from '../cluster/presence-memory.ts';
 import type { Feature, FeatureKit } from '../features/feature.ts';
 import { Authenticator } from '../gateway/authenticate.ts';
 import { Gateway } from '../gateway/gateway.ts';
@@ -19,6 +15,7 @@ import { Database } from '../store/database.ts';
 import { HttpGateway } from '../transports/http-gateway.ts';
 import { type Listener, listen } from '../transports/listener.ts';
 import { type SocketData, WsServer } from '../transports/ws-server.ts';
+import { joinCluster } from './cluster.ts';
 import { openDatabaseUrl, prepareSchema } from './database.ts';
 import { buildFeatures, type Features } from './features.ts';
 
@@ -133,7 +130,7 @@ async function build(
   const url = await openDatabaseUrl(config, log, disposer);
   await prepareSchema(config, url, log);
   const db = openDatabase(config, url, log, metrics, disposer);
-  const kit = await joinCluster({ config, log, clock, metrics, db }, disposer);
+  const kit = { config, log, clock, metrics, db, ...(await joinCluster({ config, log, clock }, disposer)) };
 
   const features = buildFeatures(kit);
   const all = [...features.all, ...(extraFeatures?.(kit) ?? [])];
@@ -196,21 +193,6 @@ function openDatabase(config: Config, url: string, log: Logger, metrics: Metrics
   disposer.add('database', () => db.close(databaseCloseMs));
   metrics.watchDatabase(() => db.stats());
   return db;
-}
-
-/** A node by itself: the cluster's ports in memory. */
-async function joinCluster(
-  { config, log, clock, metrics, db }: Omit<FeatureKit, 'bus' | 'presence'>,
-  disposer: Disposer,
-): Promise<FeatureKit> {
-  const clusterLog = log.child({ logger: 'cluster' });
-  const hub = new MemoryHub();
-  const nodes = new MemoryNodes(hub, { name: config.name, clock, log: clusterLog });
-  await nodes.start();
-  disposer.add('node directory', () => nodes.stop());
-  const bus = new MemoryBus(hub, config.name, clusterLog);
-  disposer.add('bus', () => bus.close());
-  return { config, log, clock, metrics, db, bus, presence: new MemoryPresence(hub, nodes) };
 }
 
 function openListener(config: Config, http: HttpGateway, sockets: WsServer, log: Logger): Promise<Listener> {

@@ -36,7 +36,7 @@ Every option has a default. Sources that come later win:
 1. defaults,
 2. YAML files named by \`--config\`, in their order,
 3. environment variables: \`MUSTER_\` and the key in upper case with dots as underscores
-   (\`MUSTER_SESSION_TOKEN_EXPIRY_SEC\`), and \`DATABASE_URL\`,
+   (\`MUSTER_SESSION_TOKEN_EXPIRY_SEC\`), \`DATABASE_URL\` and \`REDIS_URL\`,
 4. flags: \`--session.token_expiry_sec 7200\` or \`--session.token_expiry_sec=7200\`.
 
 A file nests keys by group:

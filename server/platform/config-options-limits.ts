@@ -47,7 +47,7 @@ export const limitOptions = [
   {
     key: 'limits.session_inbound_messages',
     type: 'int',
-    default: 1024,
+    default: 10_000,
     min: 1,
     description: 'Messages of one socket that may wait to be handled; beyond that the socket is closed.',
   },

@@ -1,6 +1,7 @@
 import type { ValueOf } from './config-option.ts';
 import { databaseOptions } from './config-options-database.ts';
 import { limitOptions } from './config-options-limits.ts';
+import { redisOptions } from './config-options-redis.ts';
 import { serverOptions } from './config-options-server.ts';
 import { sessionOptions } from './config-options-session.ts';
 import { socketOptions } from './config-options-socket.ts';
@@ -11,6 +12,7 @@ export const options = [
   ...sessionOptions,
   ...socketOptions,
   ...databaseOptions,
+  ...redisOptions,
   ...limitOptions,
 ] as const;
 

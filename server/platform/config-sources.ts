@@ -83,14 +83,19 @@ function flatten(prefix: string, map: Record<string, unknown>, source: Source, f
   }
 }
 
+/** Variables that hosting platforms set, with the options they stand for. */
+const commonVariables = [
+  ['DATABASE_URL', 'database.url'],
+  ['REDIS_URL', 'redis.url'],
+] as const;
+
 /** Settings of the process environment. Variables of ours that name no option are only warned about. */
 export function readEnvironment(env: Readonly<Record<string, string | undefined>>): Findings {
   const findings = noFindings();
   const keys = new Map([...optionsByKey.keys(), ...unusedKeys].map((key) => [environmentName(key), key]));
-  const databaseUrl = env['DATABASE_URL'];
-  if (databaseUrl) {
-    const source: Source = { kind: 'environment', name: 'DATABASE_URL' };
-    findings.settings.push({ key: 'database.url', raw: databaseUrl, source });
+  for (const [name, key] of commonVariables) {
+    const raw = env[name];
+    if (raw) findings.settings.push({ key, raw, source: { kind: 'environment', name } });
   }
   for (const [name, text] of Object.entries(env)) {
     if (text === undefined || !name.startsWith(environmentPrefix)) continue;
