@@ -22,6 +22,9 @@ export function createStreams(kit: FeatureKit): StreamsFeature {
     name: 'streams',
     methods: [],
     streams,
+    async start() {
+      kit.bus.onGap(() => streams.resync());
+    },
     async socketOpened(session) {
       streams.sessionOpened(session);
       const hidden = { hidden: true, persistence: false, status: '' };

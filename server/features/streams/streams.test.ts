@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { beforeEach, expect, it } from 'vitest';
+import type { Subscription } from '../../cluster/bus.ts';
 import { MemoryBus } from '../../cluster/bus-memory.ts';
 import { MemoryHub } from '../../cluster/memory-hub.ts';
 import { MemoryNodes } from '../../cluster/nodes-memory.ts';
@@ -8,6 +9,7 @@ import { makeStream, StreamMode } from '../../cluster/stream.ts';
 import { systemClock } from '../../platform/clock.ts';
 import { newId } from '../../platform/ids.ts';
 import { EnvelopeFrame, payload } from '../../wire/envelope.ts';
+import type { nakama } from '../../wire/generated/messages.js';
 import type { SocketSession } from '../../wire/session.ts';
 import { Streams } from './streams.ts';
 
@@ -16,9 +18,10 @@ const room = makeStream(StreamMode.CHANNEL, '', '', 'room');
 const membership = { hidden: false, persistence: false, status: '' };
 const hello = payload('stream_data', { data: 'hello' });
 
-/** A session that keeps the names of what it is sent. */
-function session(userId = newId()): SocketSession & { readonly heard: string[] } {
+/** A session that keeps the names of what it is sent, and who it was told comes and goes. */
+function session(userId = newId()): SocketSession & { readonly heard: string[]; readonly seen: string[] } {
   const heard: string[] = [];
+  const seen: string[] = [];
   return {
     id: newId(),
     user: { id: userId, username: 'player', vars: {}, tokenId: '', expiresAt: 0 },
@@ -29,25 +32,49 @@ function session(userId = newId()): SocketSession & { readonly heard: string[] }
     connectedAt: 0,
     closed: false,
     heard,
-    send: (frame) => heard.push(EnvelopeFrame.fromBytes(frame.protobuf).toMessage().content?.name ?? 'ack'),
+    seen,
+    send: (frame) => {
+      const { content } = EnvelopeFrame.fromBytes(frame.protobuf).toMessage();
+      heard.push(content?.name ?? 'ack');
+      if (content?.name !== 'channel_presence_event') return;
+      const { joins, leaves } = content.message as nakama.realtime.ChannelPresenceEvent;
+      seen.push(...leaves.map((leave) => `-${leave.user_id}`), ...joins.map((join) => `+${join.user_id}`));
+    },
     close: () => undefined,
   };
 }
 
-let hub: MemoryHub;
-let one: { streams: Streams; presence: MemoryPresence };
-let two: { streams: Streams; presence: MemoryPresence };
+/** A bus that loses what others publish while it is deaf. */
+class DeafBus extends MemoryBus {
+  isDeaf = false;
 
-async function node(name: string): Promise<{ streams: Streams; presence: MemoryPresence }> {
+  override subscribe(topic: string, handler: (frame: Uint8Array) => void): Promise<Subscription> {
+    return super.subscribe(topic, (frame) => {
+      if (!this.isDeaf) handler(frame);
+    });
+  }
+}
+
+interface TestNode {
+  readonly streams: Streams;
+  readonly presence: MemoryPresence;
+  readonly bus: DeafBus;
+}
+
+let hub: MemoryHub;
+let one: TestNode;
+let two: TestNode;
+
+async function node(name: string): Promise<TestNode> {
   const nodes = new MemoryNodes(hub, { name, clock: systemClock, log });
   await nodes.start();
   const presence = new MemoryPresence(hub, nodes);
-  const bus = new MemoryBus(hub, name, log);
+  const bus = new DeafBus(hub, name, log);
   const streams = new Streams({ bus, presence, log, countEvent: () => undefined });
   streams.describe(StreamMode.CHANNEL, 'members', (_stream, joins, leaves) =>
     payload('channel_presence_event', { joins, leaves }),
   );
-  return { streams, presence };
+  return { streams, presence, bus };
 }
 
 beforeEach(async () => {
@@ -107,4 +134,46 @@ it('lets go of everybody when the stream is closed, and of its topic', async () 
   member.heard.length = 0;
   await two.streams.send(room, hello);
   expect(member.heard).toEqual([]);
+});
+
+it('tells listeners after a gap who came and went meanwhile, once', async () => {
+  const [listener, leaver, stayer, comer] = [session(), session(), session(), session()];
+  one.streams.sessionOpened(listener);
+  for (const each of [leaver, stayer, comer]) two.streams.sessionOpened(each);
+  await two.streams.join(leaver, room, membership);
+  await one.streams.join(listener, room, membership);
+  await two.streams.join(stayer, room, membership);
+  listener.seen.length = 0;
+
+  one.bus.isDeaf = true;
+  await two.streams.leave(leaver, room);
+  await two.streams.join(comer, room, membership);
+  one.bus.isDeaf = false;
+  expect(listener.seen).toEqual([]);
+  await one.streams.resync();
+  expect(listener.seen).toEqual([`-${leaver.user.id}`, `+${comer.user.id}`]);
+  await one.streams.resync();
+  await two.streams.leave(stayer, room);
+  expect(listener.seen).toEqual([`-${leaver.user.id}`, `+${comer.user.id}`, `-${stayer.user.id}`]);
+});
+
+it('tells nothing twice when it happens while the stream is looked at', async () => {
+  const [listener, comer, goer] = [session(), session(), session()];
+  one.streams.sessionOpened(listener);
+  for (const each of [comer, goer]) two.streams.sessionOpened(each);
+  await one.streams.join(listener, room, membership);
+  await two.streams.join(goer, room, membership);
+  listener.seen.length = 0;
+
+  const list = one.presence.list.bind(one.presence);
+  one.presence.list = async (stream) => {
+    await two.streams.join(comer, room, membership);
+    const members = await list(stream);
+    await two.streams.leave(goer, room);
+    await two.streams.send(room, hello);
+    return members;
+  };
+  await one.streams.resync();
+  expect(listener.seen).toEqual([`+${comer.user.id}`, `-${goer.user.id}`]);
+  expect(listener.heard.at(-1)).toBe('stream_data');
 });

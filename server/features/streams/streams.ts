@@ -7,6 +7,10 @@ import { unavailable } from '../../platform/errors.ts';
 import { EnvelopeFrame, type Payload } from '../../wire/envelope.ts';
 import type { Init, nakama } from '../../wire/generated/messages.js';
 import type { SocketSession } from '../../wire/session.ts';
+import { ToldPresences } from './told-presences.ts';
+
+/** Streams that are looked at anew at a time. */
+const resyncBatch = 50;
 
 /** How a session is on a stream. */
 export interface Membership {
@@ -29,6 +33,10 @@ interface LocalStream {
   readonly members: Set<SocketSession>;
   readonly watchers: Set<SocketSession>;
   readonly subscription: Promise<Subscription>;
+  /** What the listeners here have been told of who is on it. */
+  readonly told: ToldPresences;
+  /** Frames that wait while the stream is looked at anew. */
+  held: Uint8Array[] | undefined;
 }
 
 interface Dependencies {
@@ -88,7 +96,12 @@ export class Streams {
     membership: Membership,
   ): Promise<{ isNew: boolean; members: Presence[] }> {
     const presence = this.#toPresence(session, stream, membership);
-    return this.#asMember(session, stream, () => this.#deps.presence.track(presence));
+    return this.#asMember(session, stream, (local) =>
+      local.told.whileListing(async () => {
+        const tracked = await this.#deps.presence.track(presence);
+        return { result: tracked, members: tracked.members };
+      }),
+    );
   }
 
   /** Joins, or changes the membership of a session that is on the stream already: a leave and a join in one event. */
@@ -124,7 +137,40 @@ export class Streams {
 
   /** All presences of the stream, on every node, hidden ones included. */
   async presences(stream: Stream): Promise<Presence[]> {
-    return this.#deps.presence.list(stream);
+    const list = (): Promise<Presence[]> => this.#deps.presence.list(stream);
+    const local = this.#local.get(streamKey(stream));
+    if (local === undefined) return list();
+    return local.told.whileListing(async () => {
+      const members = await list();
+      return { result: members, members };
+    });
+  }
+
+  /**
+   * After frames may have been lost: looks at every stream that has listeners here, and tells them who came and went
+   * meanwhile.
+   */
+  async resync(): Promise<void> {
+    const streams = [...this.#local.values()].filter((local) => this.#messages.has(local.stream.mode));
+    for (let at = 0; at < streams.length; at += resyncBatch) {
+      await Promise.all(streams.slice(at, at + resyncBatch).map((local) => this.#resyncStream(local)));
+    }
+  }
+
+  async #resyncStream(local: LocalStream): Promise<void> {
+    if (local.held !== undefined) return;
+    local.held = [];
+    try {
+      const members = await this.#deps.presence.list(local.stream);
+      this.#announce(local, local.told.replace(members));
+    } catch (error) {
+      this.#deps.log.warn({ err: error, stream: streamKey(local.stream) }, 'could not look at stream after a gap');
+    } finally {
+      const held = local.held;
+      local.held = undefined;
+      // The list may have some of what they say already.
+      for (const frame of held) this.#process(local, frame, 'only news');
+    }
   }
 
   /** Sends a message to everyone on the stream. On this node it is queued to the sockets before this resolves. */
@@ -134,11 +180,11 @@ export class Streams {
   }
 
   // The session is part of the fan-out before `change` puts it on the stream: nothing falls between list and events.
-  async #asMember<T>(session: SocketSession, stream: Stream, change: () => Promise<T>): Promise<T> {
+  async #asMember<T>(session: SocketSession, stream: Stream, change: (local: LocalStream) => Promise<T>): Promise<T> {
     const wasMember = this.isMember(session, stream);
     const local = await this.#attend(session, stream, 'members');
     try {
-      return await change();
+      return await change(local);
     } catch (error) {
       if (!wasMember) this.#leaveLocally(session, local);
       throw this.#ofSession.has(session) ? error : unavailable('Session is closing.', error);
@@ -153,7 +199,14 @@ export class Streams {
     let local = this.#local.get(key);
     if (local === undefined) {
       const subscription = this.#deps.bus.subscribe(streamTopic(stream), (frame) => this.#onFrame(key, frame));
-      local = { stream, members: new Set(), watchers: new Set(), subscription };
+      local = {
+        stream,
+        members: new Set(),
+        watchers: new Set(),
+        subscription,
+        told: new ToldPresences(),
+        held: undefined,
+      };
       this.#local.set(key, local);
     }
     // Noted before the wait, so that nobody who leaves meanwhile takes the stream from under this session.
@@ -195,6 +248,11 @@ export class Streams {
   #onFrame(key: string, bytes: Uint8Array): void {
     const local = this.#local.get(key);
     if (local === undefined) return;
+    if (local.held === undefined) this.#process(local, bytes);
+    else local.held.push(bytes);
+  }
+
+  #process(local: LocalStream, bytes: Uint8Array, filter?: 'only news'): void {
     const message = decodeStreamFrame(bytes);
     if (message === undefined) return;
     this.#dropRemoved(local, allChanges(message));
@@ -203,7 +261,8 @@ export class Streams {
         this.#deliver(local.members, EnvelopeFrame.fromBytes(message.envelope), message.sessionIds);
         break;
       case 'presences':
-        this.#onPresences(local, message);
+        this.#deps.countEvent();
+        this.#announce(local, filter === undefined ? local.told.take(message) : local.told.takeNews(message));
         break;
       case 'closed':
         this.#onClosed(local);
@@ -217,10 +276,9 @@ export class Streams {
     }
   }
 
-  #onPresences(local: LocalStream, { joins, leaves }: PresenceEvent): void {
-    this.#deps.countEvent();
+  #announce(local: LocalStream, { joins, leaves }: PresenceEvent): void {
     const described = this.#messages.get(local.stream.mode);
-    if (described === undefined) return;
+    if (described === undefined || joins.length + leaves.length === 0) return;
     const message = described.message(local.stream, joins.map(toWirePresence), leaves.map(toWirePresence));
     const audience = described.audience === 'members' ? local.members : local.watchers;
     this.#deliver(audience, EnvelopeFrame.of(message));
@@ -237,6 +295,7 @@ export class Streams {
 
   // Everyone is off the stream, without an event (spec: section 10, "close stream").
   #onClosed(local: LocalStream): void {
+    local.told.clear();
     for (const session of [...local.members]) this.#leaveLocally(session, local);
   }
 
