@@ -1,5 +1,5 @@
 import type { PresenceTracker } from '../../cluster/presence.ts';
-import { invalidArgument } from '../../platform/errors.ts';
+import { AppError, Code, invalidArgument } from '../../platform/errors.ts';
 import { parseUuid } from '../../platform/ids.ts';
 import { api, type Method } from '../../wire/method.ts';
 import { statusStream } from '../streams/index.ts';
@@ -8,9 +8,15 @@ import type { Links } from './links.ts';
 import { toAccount, toUser } from './wire.ts';
 
 export function accountMethods(accounts: Accounts, links: Links, presence: PresenceTracker): Method[] {
-  /** Which of these users appear online, in the same order. */
-  const online = async (userIds: string[]): Promise<boolean[]> =>
-    (await presence.counts(userIds.map(statusStream))).map((count) => count > 0);
+  /** Which of these users appear online, in the same order; nobody while presences are out of reach. */
+  const online = async (userIds: string[]): Promise<boolean[]> => {
+    try {
+      return (await presence.counts(userIds.map(statusStream))).map((count) => count > 0);
+    } catch (error) {
+      if (error instanceof AppError && error.code === Code.UNAVAILABLE) return userIds.map(() => false);
+      throw error;
+    }
+  };
 
   return [
     api('GetAccount', { auth: 'session' }, async ({ user }) => {

@@ -44,6 +44,7 @@ describe.skipIf(!redisAvailable)('Redis killed and restarted empty under two nod
     for (const node of [one, two]) {
       const body = { objects: [{ collection: 'c', key: 'while-down', value: '{"a":1}' }] };
       expect((await request(node, 'PUT', '/v2/storage', { authorization, body })).status).toBe(200);
+      expect((await request(node, 'GET', '/v2/account', { authorization })).status).toBe(200);
     }
     // Leaves while nobody can be told.
     await c.close();
