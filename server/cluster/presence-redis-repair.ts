@@ -128,15 +128,18 @@ export class PresenceRepair {
     // Replies that came before this one have been dealt with by then, and no others are on their way.
     await turn();
     const actor = { ...self, generation: attached.generation };
-    if (adopt) held.adopt(self.epoch);
+    const adopted = adopt ? held.beforeEpoch(self.epoch) : [];
     // Then nobody has heard that anything left.
     const emptied = this.#born !== undefined && this.#born !== attached.born;
     const remove = ({ id, value, sent }: Held): Change => {
       const had = value ?? sent;
       return emptied && had !== undefined ? { action: 'leave', id, value: had } : { action: 'del', id };
     };
-    if (attached.intact) await this.#compare(actor, full ? held.ofEpoch(self.epoch) : held.doubtful());
-    else await this.#restore(actor, attached.stamp, remove);
+    if (attached.intact) await this.#compare(actor, full);
+    else await this.#restore(actor, held.restart(attached.stamp).ofEpoch(self.epoch), remove);
+    // That they are not there says nothing: they were swept.
+    await this.#restore(actor, adopted, remove);
+    if (adopt) held.adopt(self.epoch);
     await this.#removeClosing(actor, remove);
     if (full || !attached.intact) await this.#removeUnknown(actor);
     await calls.ready(actor, generation);
@@ -146,17 +149,16 @@ export class PresenceRepair {
   }
 
   /** Redis has what was written: what it has not got any more, others have removed. */
-  async #compare(actor: Actor, some: readonly Held[]): Promise<void> {
-    const known = new Set([...some, ...this.#deps.held.doubtful()]);
+  async #compare(actor: Actor, full: boolean | undefined): Promise<void> {
+    const { held } = this.#deps;
+    const some = held.ofEpoch(actor.epoch).filter((one) => full || held.isDoubtful(one));
     // Of what was never acknowledged nobody knows whether it was carried out: better it was not.
-    await this.#carryOut(actor, [...known], ({ id, value }) => ({ action: value === undefined ? 'del' : 'get', id }));
+    await this.#carryOut(actor, some, ({ id, value }) => ({ action: value === undefined ? 'del' : 'get', id }));
   }
 
-  /** Redis has lost what was written: this node knows what should be there. */
-  async #restore(actor: Actor, lastStamp: number, remove: (one: Held) => Change): Promise<void> {
-    const { held } = this.#deps;
-    held.restart(lastStamp);
-    await this.#carryOut(actor, held.ofEpoch(actor.epoch), (one) =>
+  /** Redis has not got it, for it has lost it, or it was swept: this node knows what should be there. */
+  async #restore(actor: Actor, some: readonly Held[], remove: (one: Held) => Change): Promise<void> {
+    await this.#carryOut(actor, some, (one) =>
       one.value === undefined
         ? remove(one)
         : { action: 'restore', id: one.id, value: withEpoch(one.value, actor.epoch) },

@@ -145,22 +145,23 @@ export class HeldPresences {
   }
 
   /** Redis counts anew from that stamp. */
-  restart(stamp: number): void {
+  restart(stamp: number): this {
     this.#lastStamp = stamp;
-    for (const stream of this.#streams.values()) {
-      for (const held of stream.values()) held.stamp = 0;
-    }
+    for (const held of this.#all()) held.stamp = 0;
+    return this;
   }
 
   /** Everything that belongs to that epoch, stream by stream. */
   ofEpoch(epoch: number): Held[] {
-    return [...this.#streams.values()].flatMap((stream) =>
-      [...stream.values()].filter(({ session }) => session.epoch === epoch),
-    );
+    return this.#all().filter(({ session }) => session.epoch === epoch);
   }
 
-  doubtful(): Held[] {
-    return [...this.#doubtful];
+  beforeEpoch(epoch: number): Held[] {
+    return this.#all().filter(({ session }) => session.epoch < epoch);
+  }
+
+  #all(): Held[] {
+    return [...this.#streams.values()].flatMap((stream) => [...stream.values()]);
   }
 
   #find(session: HeldSession, key: string, id: string): Held {

@@ -38,9 +38,10 @@ const countBatch = 1000;
  * the node is not registered under its epoch. Each node also keeps what its own sessions hold: out of that it repairs
  * Redis (presence-redis-repair.ts). While it does so, or Redis is away, operations wait for a short time.
  *
- * Nodes hear joins again when Redis has lost its state, because they cannot know who was back when they looked; leaves
- * of sessions that ended meanwhile come too. What a dead node had held is gone from lists then without leaves: after
- * `Bus.onGap` a list tells.
+ * When Redis has lost its state, every node puts its presences back, within moments of hearing of it; until then the
+ * others neither list them nor can take them off a stream. Nodes hear their joins again, because it is not known who
+ * looked meanwhile, and the leaves of sessions that ended, even if they never heard of the join. What a dead node had
+ * held is gone without leaves: after `Bus.onGap` a list tells.
  */
 export class RedisPresence implements PresenceTracker {
   readonly #bus: RedisPresenceOptions['bus'];

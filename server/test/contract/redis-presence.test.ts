@@ -1,24 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { RedisBus } from '../../cluster/bus-redis.ts';
 import { RedisCounters } from '../../cluster/counters-redis.ts';
-import type { NodeId } from '../../cluster/nodes.ts';
-import { nodesTopic, RedisNodes } from '../../cluster/nodes-redis.ts';
-import { callRegister } from '../../cluster/nodes-redis-script.ts';
 import type { NewPresence, Presence } from '../../cluster/presence.ts';
-import { RedisPresence } from '../../cluster/presence-redis.ts';
 import { PresenceCalls } from '../../cluster/presence-redis-scripts.ts';
 import { RedisLink } from '../../cluster/redis-link.ts';
 import { makeStream, type Stream, streamKey, streamTopic } from '../../cluster/stream.ts';
 import { allChanges, decodeStreamFrame, type StreamMessage } from '../../cluster/stream-frame.ts';
-import { systemClock } from '../../platform/clock.ts';
 import { AppError, Code } from '../../platform/errors.ts';
 import { unique } from '../../testing/names.ts';
-import { RedisProxy, redisAvailable, startTestRedis, type TestRedis } from '../../testing/redis.ts';
+import { redisAvailable, startTestRedis, type TestRedis } from '../../testing/redis.ts';
 import { countersContract } from './counters.ts';
 import { presenceContract } from './presence.ts';
 import { StreamLog, showAll } from './presence-check.ts';
 import type { PresenceCluster } from './presence-cluster.ts';
+import { giveUp, makeNode, type RedisNode, rejoin } from './redis-presence-nodes.ts';
 import { at, CountingLog, eventually, Random, rejection } from './support.ts';
 
 if (redisAvailable) suites();
@@ -51,7 +46,10 @@ function suites(): void {
 function faults(): void {
   let redis: TestRedis;
   let prefix: string;
-  let nodes: TestNode[];
+  let nodes: RedisNode[];
+  let a: RedisNode;
+  let b: RedisNode;
+  let c: RedisNode;
   let log: Map<string, StreamLog>;
   /** Sessions whose leaves were heard. */
   let left: Set<string>;
@@ -59,11 +57,11 @@ function faults(): void {
   beforeEach(async () => {
     redis = await startTestRedis();
     prefix = unique('faults:');
-    nodes = [];
-    for (const name of ['a', 'b', 'c']) nodes.push(await makeNode(redis, name, prefix, { impatient: true }));
+    nodes = await Promise.all(['a', 'b', 'c'].map((name) => makeNode(redis, name, prefix, { impatient: true })));
+    [a, b, c] = nodes as [RedisNode, RedisNode, RedisNode];
     log = new Map();
     left = new Set();
-    for (const stream of streams) await listen(at(nodes, 2), stream);
+    for (const stream of streams) await listen(c, stream);
   });
   afterEach(async () => {
     for (const node of nodes) node.proxy.heal();
@@ -72,7 +70,7 @@ function faults(): void {
   });
 
   /** Folds what the node hears, as the port's documentation says. */
-  const listen = async ({ bus, presence }: TestNode, stream: Stream): Promise<void> => {
+  const listen = async ({ bus, presence }: RedisNode, stream: Stream): Promise<void> => {
     const key = streamKey(stream);
     let since: StreamMessage[] = [];
     log.set(key, new StreamLog([]));
@@ -90,7 +88,7 @@ function faults(): void {
       log.set(key, fresh);
     });
   };
-  const open = (node: TestNode, sessionId: string): NewPresence[] => {
+  const open = (node: RedisNode, sessionId: string): NewPresence[] => {
     node.presence.openSession(sessionId);
     return streams.map((stream) => ({ ...someone, sessionId, stream }));
   };
@@ -99,7 +97,7 @@ function faults(): void {
     eventually(withinMs, async () => {
       const held: string[] = [];
       for (const stream of streams) {
-        const list = await at(nodes, 2).presence.list(stream);
+        const list = await c.presence.list(stream);
         held.push(...list.map(({ node }) => node));
         for (const { presence } of nodes) expect(showAll(await presence.list(stream))).toEqual(showAll(list));
         expect(showAll(log.get(streamKey(stream))?.members.values() ?? [])).toEqual(showAll(list));
@@ -112,7 +110,7 @@ function faults(): void {
         expect(presence.localCount()).toBe(held.filter((node) => node === directory.self.name).length);
       }
     });
-  const fullOf = async (node: TestNode, sessions: number): Promise<Presence[][]> => {
+  const fullOf = async (node: RedisNode, sessions: number): Promise<Presence[][]> => {
     const { name } = node.directory.self;
     const all = Array.from({ length: sessions }, (_, i) => open(node, `${name}-${i}`));
     await Promise.all(all.map((presences) => node.presence.trackMany(presences)));
@@ -120,15 +118,14 @@ function faults(): void {
   };
   /** Nothing is left in Redis when all sessions are closed. */
   const isEmpty = async (): Promise<void> => {
-    const keys = await at(nodes, 2).link.run((client) => client.keys(`${prefix}presence:*`));
+    const keys = await c.link.run((client) => client.keys(`${prefix}presence:*`));
     expect(keys.map((key) => key.slice(`${prefix}presence:`.length)).sort()).toEqual(['born', 'marks', 'stamp']);
   };
 
   it.each([
     ['killed and started again, empty', () => redis.kill9(), () => redis.restart()],
-    ['flushed', () => at(nodes, 2).link.run((client) => client.flushall()), async () => {}],
+    ['flushed', () => c.link.run((client) => client.flushall()), async () => {}],
   ])('writes everything again when Redis was %s', async (what, fail, repair) => {
-    const [a, b] = [at(nodes, 0), at(nodes, 1)];
     const [ofA, ofB] = [await fullOf(a, 25), await fullOf(b, 25)];
     await isWhole([...ofA, ...ofB].flat(), 1000);
     await fail();
@@ -147,7 +144,6 @@ function faults(): void {
   });
 
   it('refuses a node that is not registered any more, and does not know it', async () => {
-    const [a, b, c] = [at(nodes, 0), at(nodes, 1), at(nodes, 2)];
     const [held] = await fullOf(b, 1);
     const [first] = open(b, 'paused') as [NewPresence];
     await a.presence.trackMany(open(a, 'a-0'));
@@ -170,14 +166,12 @@ function faults(): void {
   });
 
   it('takes sessions over into a new epoch, when told to, swept or not', async () => {
-    const [a, b] = [at(nodes, 0), at(nodes, 1)];
     const held = (await fullOf(b, 30)).flat();
-    const first = await rejoin(a, b);
+    const unswept = await rejoin(a, b);
     await b.presence.reannounce();
-    expect(await a.presence.sweep(first)).toBe(0);
+    expect(await a.presence.sweep(unswept)).toBe(0);
     await isWhole(held, 1000);
-    const second = await rejoin(a, b);
-    expect(await a.presence.sweep(second)).toBe(held.length);
+    expect(await a.presence.sweep(await rejoin(a, b))).toBe(held.length);
     await rejection(b.presence.track(at(held, 0)), Code.FAILED_PRECONDITION);
     await b.presence.reannounce();
     await isWhole(held, 1000);
@@ -185,20 +179,21 @@ function faults(): void {
   });
 
   it('announces each leave once when two nodes sweep, in batches', async () => {
-    const [a, b, c] = [at(nodes, 0), at(nodes, 1), at(nodes, 2)];
-    const held = (await fullOf(b, 300)).flat();
+    const held = (await fullOf(b, 150)).flat();
+    const more = await Promise.all(
+      Array.from({ length: 100 }, (_, i) => b.presence.track(at(open(b, `more-${i}`), 0))),
+    );
     await b.link.close();
     const swept = await Promise.all([a.presence.sweep(b.directory.self), c.presence.sweep(b.directory.self)]);
-    expect(swept.reduce((sum, count) => sum + count, 0)).toBe(held.length);
-    for (const { members, entries, problem } of log.values()) {
+    expect(swept.reduce((sum, count) => sum + count, 0)).toBe(held.length + more.length);
+    for (const [i, { members, entries, problem }] of [...log.values()].entries()) {
       await eventually(1000, () => expect(members.size).toBe(0));
       expect(problem).toBeUndefined();
-      expect(entries.filter((entry) => !entry.startsWith('leaves []'))).toHaveLength(2);
+      expect(entries.filter((entry) => !entry.startsWith('leaves []'))).toHaveLength(i === 0 ? 2 : 1);
     }
   });
 
   it('sweeps nodes of which nobody has heard since they died', async () => {
-    const [a, b] = [at(nodes, 0), at(nodes, 1)];
     await fullOf(a, 2);
     await fullOf(b, 2);
     await b.link.close();
@@ -208,26 +203,23 @@ function faults(): void {
   });
 
   it('remembers sessions that end while Redis is out of reach', async () => {
-    const a = at(nodes, 0);
     const held = await fullOf(a, 3);
     a.proxy.cut();
     await a.presence.untrackSession('a-0');
     await rejection(a.presence.track(at(open(a, 'late'), 0)), Code.UNAVAILABLE);
-    expect((await at(nodes, 1).presence.counts(streams)).every((count) => count === 3)).toBe(true);
+    expect((await b.presence.counts(streams)).every((count) => count === 3)).toBe(true);
     a.proxy.heal();
     await isWhole(held.slice(1).flat(), 5000);
     for (const { problem } of log.values()) expect(problem).toBeUndefined();
   });
 
   it('takes back what was carried out after it was given up', async () => {
-    const a = at(nodes, 0);
     const held = (await fullOf(a, 1)).flat();
     a.proxy.stall();
     const error = await rejection(a.presence.trackMany(open(a, 'late')), Code.UNAVAILABLE);
     expect(error.retry).toBe('unknown');
     await sleep(1000);
     a.proxy.heal();
-    await a.presence.reannounce();
     await isWhole(held, 5000);
     await a.presence.untrackSession('late');
     await a.presence.untrackSession('a-0');
@@ -236,7 +228,6 @@ function faults(): void {
   });
 
   it('notices itself that Redis has lost what it wrote', async () => {
-    const a = at(nodes, 0);
     const held = (await fullOf(a, 2)).flat();
     await a.link.run(async (client) => client.del(...(await client.keys(`${prefix}presence:*`))));
     await rejection(a.presence.track(at(held, 0)), Code.UNAVAILABLE);
@@ -244,8 +235,24 @@ function faults(): void {
     await isWhole(held, 1000);
   });
 
+  it('puts right what an older state of Redis brings back', async () => {
+    const [gone, ...held] = await fullOf(a, 3);
+    const copy = (from: string, to: string): Promise<unknown> =>
+      c.link.run(async (client) => {
+        const keys = await client.keys(`${from}*`);
+        await Promise.all(keys.map((key) => client.copy(key, key.replace(from, to), 'REPLACE')));
+      });
+    await copy(`${prefix}presence:`, `${prefix}old:`);
+    await a.presence.untrackSession(at(gone ?? [], 0).sessionId);
+    const fresh = open(a, 'fresh').map((presence) => ({ ...presence, node: 'a' }));
+    await a.presence.trackMany(fresh);
+    await copy(`${prefix}old:`, `${prefix}presence:`);
+    await a.presence.reannounce();
+    expect(showAll(await b.presence.list(at(streams, 0)))).toEqual(showAll([...held.flat(), ...fresh].filter(inLobby)));
+  });
+
   it('refuses commands that were under way since before a repair', async () => {
-    const { link, directory, presence } = at(nodes, 0);
+    const { link, directory, presence } = a;
     const late = new PresenceCalls(link);
     const actor = { ...directory.self, generation: '1' };
     await presence.reannounce();
@@ -266,7 +273,7 @@ function faults(): void {
       } else if (brokenFor > 0 && --brokenFor === 0) {
         for (const { proxy } of nodes) proxy.heal();
       }
-      if (flushes && random.chance(0.1)) await at(nodes, 2).link.run((client) => client.flushall());
+      if (flushes && random.chance(0.1)) await c.link.run((client) => client.flushall());
 
       const sessions = new Set<Session>();
       for (let i = random.below(8); i >= 0; i--) {
@@ -277,7 +284,11 @@ function faults(): void {
         }
         sessions.add(random.pick(own));
       }
-      await Promise.all([...sessions].map((one) => act(one, random.pick(streams), random.below(10), `${step}`)));
+      await Promise.all(
+        [...sessions].map((one) =>
+          act(one, random.pick(streams), random.below(11), { status: `${step}`, other: c, flushes }),
+        ),
+      );
     }
 
     for (const { proxy } of nodes) proxy.heal();
@@ -293,9 +304,15 @@ function faults(): void {
 }
 
 type State = { presence: Presence; inDoubt: boolean };
-type Session = { node: TestNode; id: string; isOpen: boolean; on: Map<string, State> };
+type Session = { node: RedisNode; id: string; isOpen: boolean; on: Map<string, State> };
 
-async function act(session: Session, stream: Stream, die: number, status: string): Promise<void> {
+interface Around {
+  readonly status: string;
+  readonly other: RedisNode;
+  readonly flushes: boolean;
+}
+
+async function act(session: Session, stream: Stream, die: number, { status, other, flushes }: Around): Promise<void> {
   const { node, id, on, isOpen } = session;
   const tracker = node.presence;
   const presence = { ...someone, sessionId: id, stream, status, node: node.directory.self.name };
@@ -312,15 +329,26 @@ async function act(session: Session, stream: Stream, die: number, status: string
     } else if (die < 7) {
       await tracker.update(presence);
       on.set(key, { presence, inDoubt: false });
-    } else {
+    } else if (die < 9) {
       await tracker.untrack(id, stream, someone.userId);
       on.delete(key);
+    } else {
+      const wasThere = await other.presence.untrack(id, stream, someone.userId);
+      const known = on.get(key);
+      // What is in doubt may still be under way.
+      if (known === undefined || known.inDoubt) return;
+      if (!flushes) expect(wasThere).toBe(true);
+      // Or its node had not put it back into Redis yet.
+      if (wasThere) on.delete(key);
+      else known.inDoubt = true;
     }
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== Code.UNAVAILABLE) throw error;
     if (error.retry === 'unknown') on.set(key, { presence, inDoubt: true });
   }
 }
+
+const inLobby = ({ stream }: NewPresence): boolean => stream === streams[0];
 
 const placeOf = ({ sessionId, stream }: NewPresence): string => `${sessionId} ${streamKey(stream)}`;
 
@@ -332,33 +360,6 @@ const streams = [
 ];
 
 const someone = { userId: 'ann', username: 'Ann', hidden: false, persistence: false, status: '' };
-
-type TestNode = Awaited<ReturnType<typeof makeNode>>;
-
-/** Times are short, so that tests are. */
-const patience = { offlineWaitMs: 300, commandTimeoutMs: 1000, connectTimeoutMs: 1000, probeMs: 100 };
-const impatience = { ...patience, retryMinMs: 20, retryMaxMs: 100, attemptGapMs: 20 };
-
-async function makeNode(redis: TestRedis, name: string, prefix: string, { impatient = false } = {}) {
-  const log = new CountingLog();
-  const proxy = await new RedisProxy(redis.port).listen();
-  const link = new RedisLink({ server: proxy.url, log, prefix, limits: impatient ? impatience : {} });
-  const bus = await RedisBus.open(link, { node: name, log });
-  // Nobody dies by himself: the tests say who is given up, and when he notices.
-  const timing = { heartbeatMs: 60_000, deadMs: 600_000 };
-  const directory = new RedisNodes(link, { name, clock: systemClock, log, bus, ...timing });
-  const presence = await RedisPresence.open(link, { bus, nodes: directory, log });
-  await directory.start();
-  await presence.reannounce();
-  const close = async (): Promise<void> => {
-    await presence.close();
-    await directory.stop();
-    await bus.close();
-    await link.close();
-    await proxy.close();
-  };
-  return { proxy, link, bus, directory, presence, close };
-}
 
 async function makePresenceCluster(redis: TestRedis): Promise<PresenceCluster> {
   const prefix = unique('presence:');
@@ -382,19 +383,4 @@ async function makePresenceCluster(redis: TestRedis): Promise<PresenceCluster> {
     rejoin: (index) => rejoin(at(nodes, 0), at(nodes, index)),
     close: async () => void (await Promise.all(all.map((node) => node.close()))),
   };
-}
-
-/** Ends the registration of a node as others do that have not heard of it for too long. */
-async function giveUp(link: RedisLink, { name, epoch }: NodeId): Promise<void> {
-  const nobody = { instance: '', register: '', since: 0, version: 0, stepMs: 0, deadMs: 0, fresh: '' };
-  await link.run((redis) => callRegister(link, redis, { op: 'leave', name, epoch, ...nobody }));
-}
-
-/** Lets a node find that it was given up. Returns its former life. */
-async function rejoin(by: TestNode, { directory }: TestNode): Promise<NodeId> {
-  const lost = directory.self;
-  await giveUp(by.link, lost);
-  await by.bus.publish(nodesTopic, new Uint8Array());
-  await eventually(5000, () => expect(directory.self.epoch).toBeGreaterThan(lost.epoch));
-  return lost;
 }
