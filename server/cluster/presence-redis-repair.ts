@@ -71,9 +71,7 @@ export class PresenceRepair {
     this.#deps.gate.close();
     this.#need = { full: this.#need.full || need.full, adopt: this.#need.adopt || need.adopt };
     this.#requests++;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#run();
     return this.#running;
   }
 
@@ -100,15 +98,17 @@ export class PresenceRepair {
     for (let tries = 0; !this.#stopped; tries++) {
       try {
         await link.ready(link.limits.offlineWaitMs);
-        const { need: before, requests } = { need: this.#need, requests: this.#requests };
+        const [need, requests] = [this.#need, this.#requests];
         this.#need = {};
         try {
-          await this.#attempt(before);
+          await this.#attempt(need);
         } catch (error) {
-          this.#need = { full: true, adopt: before.adopt || this.#need.adopt };
+          this.#need = { full: true, adopt: need.adopt || this.#need.adopt };
           throw error;
         }
         if (requests === this.#requests && !this.#stopped) {
+          // Whoever passes may at once be the reason for the next one.
+          this.#running = undefined;
           gate.open();
           return;
         }
