@@ -9,7 +9,7 @@ import { type Clock, systemClock } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
 import { Disposer } from '../platform/dispose.ts';
 import { CloseReasons } from '../platform/errors.ts';
-import { createLogger } from '../platform/log.ts';
+import { createLogger, subsystem } from '../platform/log.ts';
 import { Metrics, MetricsServer } from '../platform/metrics.ts';
 import { Database } from '../store/database.ts';
 import { HttpGateway } from '../transports/http-gateway.ts';
@@ -144,9 +144,9 @@ async function build(
     limits: new CallLimits(config, clock, (scope) => metrics.rateLimited(scope)),
     hooks,
     features: all,
-    log: log.child({ logger: 'gateway' }),
+    log: subsystem(log, 'gateway'),
   });
-  const sockets = new WsServer({ gateway, config, metrics, clock, log: log.child({ logger: 'socket' }) });
+  const sockets = new WsServer({ gateway, config, metrics, clock, log: subsystem(log, 'socket') });
   disposer.add('socket server', async () => sockets.stop());
   metrics.watchGauges({ sessions: () => sockets.count, presences: () => kit.presence.localCount() });
 
@@ -162,7 +162,7 @@ async function build(
     gateway,
     config,
     metrics,
-    log: log.child({ logger: 'http' }),
+    log: subsystem(log, 'http'),
     isReady,
     refuseUpgrade: (request) => sockets.refuse(request),
   });
@@ -188,7 +188,7 @@ function openDatabase(config: Config, url: string, log: Logger, metrics: Metrics
       maxLifetimeMs: database.conn_max_lifetime_ms,
       applicationName: `muster ${config.name}`,
     },
-    log.child({ logger: 'database' }),
+    subsystem(log, 'database'),
   );
   disposer.add('database', () => db.close(databaseCloseMs));
   metrics.watchDatabase(() => db.stats());
@@ -220,7 +220,7 @@ function openListener(config: Config, http: HttpGateway, sockets: WsServer, log:
       drain: (data) => sockets.drain(data),
       close: (data) => sockets.closed(data),
     },
-    log.child({ logger: 'listener' }),
+    subsystem(log, 'listener'),
   );
 }
 

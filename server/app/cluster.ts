@@ -14,6 +14,7 @@ import { RedisLink, type RedisLinkOptions } from '../cluster/redis-link.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
 import type { Disposer } from '../platform/dispose.ts';
+import { subsystem } from '../platform/log.ts';
 
 /** What the nodes share, or what stands in for it on a node by itself. */
 export interface ClusterPorts {
@@ -32,7 +33,7 @@ interface Parts {
 
 /** Joins the cluster on the configured Redis; without one the node has the ports to itself, in memory. */
 export async function joinCluster({ config, log, clock }: Parts, disposer: Disposer): Promise<ClusterPorts> {
-  const parts = { config, log: log.child({ logger: 'cluster' }), clock };
+  const parts = { config, log: subsystem(log, 'cluster'), clock };
   const { url, sentinels } = config.redis;
   return url === '' && sentinels.length === 0 ? stayAlone(parts, disposer) : joinRedis(parts, disposer);
 }

@@ -1,4 +1,10 @@
-import { AppError, alreadyExists, Code, internalUnlessTransient, invalidArgument } from '../../platform/errors.ts';
+import {
+  AppError,
+  alreadyExists,
+  internalUnlessTransient,
+  invalidArgument,
+  permissionDenied,
+} from '../../platform/errors.ts';
 import type { Database } from '../../store/database.ts';
 import { violatedConstraint } from '../../store/pg-errors.ts';
 import type { Param, Statement } from '../../store/sql.ts';
@@ -142,10 +148,7 @@ export class Links {
         throw internalUnlessTransient(error, failed);
       });
     if (!allowed) {
-      throw new AppError(
-        Code.PERMISSION_DENIED,
-        'Cannot unlink last account identifier. Check profile exists and is not last link.',
-      );
+      throw permissionDenied('Cannot unlink last account identifier. Check profile exists and is not last link.');
     }
   }
 }

@@ -1,4 +1,4 @@
-import { AppError, alreadyExists, Code, internalUnlessTransient, notFound } from '../../platform/errors.ts';
+import { alreadyExists, internalUnlessTransient, notFound, permissionDenied } from '../../platform/errors.ts';
 import { generateUsername, newId } from '../../platform/ids.ts';
 import type { Database } from '../../store/database.ts';
 import { violatedConstraint } from '../../store/pg-errors.ts';
@@ -103,7 +103,7 @@ export class SignUp {
     });
     const [row] = rows;
     if (row === undefined) return null;
-    if (row.disabled) throw new AppError(Code.PERMISSION_DENIED, 'User account banned.');
+    if (row.disabled) throw permissionDenied('User account banned.');
     return { id: row.id, username: row.username, created: false, password: row.password };
   }
 }

@@ -1,3 +1,4 @@
+import { subsystem } from '../../platform/log.ts';
 import { EnvelopeFrame } from '../../wire/envelope.ts';
 import type { Feature, FeatureKit } from '../feature.ts';
 import { singleSocketNotice } from './notices.ts';
@@ -21,7 +22,7 @@ export interface SessionsFeature extends Feature {
 /** Tokens, their revocation on all nodes, and the open sockets of this node. */
 export function createSessions(kit: FeatureKit): SessionsFeature {
   const { session: config, limits } = kit.config;
-  const log = kit.log.child({ logger: 'sessions' });
+  const log = subsystem(kit.log, 'sessions');
   const lifetimes = { sessionTtlSec: config.token_expiry_sec, refreshTtlSec: config.refresh_token_expiry_sec };
   const tokens = new Tokens(
     {

@@ -1,3 +1,4 @@
+import { subsystem } from '../../platform/log.ts';
 import type { Feature, FeatureKit } from '../feature.ts';
 import { Streams } from './streams.ts';
 import { notificationStream } from './user-streams.ts';
@@ -15,7 +16,7 @@ export function createStreams(kit: FeatureKit): StreamsFeature {
   const streams = new Streams({
     bus: kit.bus,
     presence: kit.presence,
-    log: kit.log.child({ logger: 'streams' }),
+    log: subsystem(kit.log, 'streams'),
     countEvent: () => kit.metrics.presenceEvent(),
   });
   return {
