@@ -14,6 +14,7 @@ import type {
   UpgradeDecision,
 } from './listener.ts';
 import { NodeExchange, NodeRequest } from './listener-node-exchange.ts';
+import { FrameBatch } from './listener-node-frames.ts';
 import {
   closeText,
   handshakeFault,
@@ -181,7 +182,8 @@ class NodeConnection implements Connection {
   readonly #websocket: WebSocket;
   readonly #socket: Socket;
   readonly #drain: () => void;
-  #corked = false;
+  /** What was sent under a cork. */
+  #batch: FrameBatch | undefined;
   #blocked = false;
 
   constructor(websocket: WebSocket, socket: Socket, drain: () => void) {
@@ -195,37 +197,49 @@ class NodeConnection implements Connection {
   }
 
   get bufferedBytes(): number {
-    return this.#websocket.readyState === WebSocket.CLOSED ? 0 : this.#websocket.bufferedAmount;
+    if (this.#websocket.readyState === WebSocket.CLOSED) return 0;
+    return this.#websocket.bufferedAmount + (this.#batch?.bytes ?? 0);
   }
 
   send(data: string | Uint8Array, binary: boolean): void {
     if (!this.isOpen) return;
-    this.#websocket.send(data, { binary }, this.#written);
-    if (!this.#corked) this.#blocked = this.#socket.writableLength > 0;
+    const isCorked = this.#batch !== undefined;
+    this.#batch ??= new FrameBatch();
+    this.#batch.add(typeof data === 'string' ? Buffer.from(data) : data, binary);
+    if (!isCorked) this.#writeBatch();
   }
 
   ping(): void {
-    if (this.isOpen) this.#websocket.ping();
+    if (!this.isOpen) return;
+    this.#writeBatch();
+    this.#websocket.ping();
   }
 
   cork(fn: () => void): void {
-    if (!this.isOpen || this.#corked) {
+    if (!this.isOpen || this.#batch !== undefined) {
       fn();
       return;
     }
-    this.#corked = true;
-    this.#socket.cork();
+    this.#batch = new FrameBatch();
     try {
       fn();
     } finally {
-      this.#socket.uncork();
-      this.#corked = false;
-      this.#blocked = this.#socket.writableLength > 0;
+      this.#writeBatch();
     }
+  }
+
+  // Past ws, which would make two chunks and some objects of every message: what it adds is only the frame's head.
+  #writeBatch(): void {
+    const batch = this.#batch;
+    this.#batch = undefined;
+    if (batch === undefined || batch.bytes === 0 || !this.isOpen) return;
+    batch.writeTo(this.#socket, this.#written);
+    this.#blocked = this.#socket.writableLength > 0;
   }
 
   end(code: number, text: string): void {
     if (!this.isOpen) return;
+    this.#writeBatch();
     this.endCode = code;
     this.endText = closeText(text);
     this.#websocket.close(code, this.endText);

@@ -280,6 +280,34 @@ describe.each(kinds)('%s listener, WebSocket', (kind) => {
       expect(session.messages).toEqual([]);
     });
 
+    it('frames messages of every length, one by one and corked', async () => {
+      const { client, connection } = await harness.open();
+      const lengths = [0, 1, 125, 126, 127, 4096, 16_383, 16_384, 65_535, 65_536, 200_000];
+      const send = (): void => {
+        for (const [index, length] of lengths.entries()) {
+          connection.send(index % 2 === 0 ? Buffer.alloc(length, index) : 'z'.repeat(length), index % 2 === 0);
+        }
+      };
+      send();
+      connection.cork(send);
+      connection.cork(() => {
+        connection.send('before', false);
+        connection.ping();
+        connection.send('after', false);
+      });
+      for (const _ of ['one by one', 'corked']) {
+        for (const [index, length] of lengths.entries()) {
+          const { opcode, payload } = await client.frame();
+          expect({ opcode, length: payload.length }).toEqual({ opcode: index % 2 === 0 ? binary : text, length });
+          expect(payload.every((byte) => byte === (index % 2 === 0 ? index : 0x7a))).toBe(true);
+        }
+      }
+      expect((await client.frame()).payload.toString()).toBe('before');
+      expect((await client.frame()).opcode).toBe(ping);
+      expect((await client.frame()).payload.toString()).toBe('after');
+      connection.terminate();
+    });
+
     it('ends from inside a message, a cork, and open', async () => {
       harness.onMessage = ({ connection }) => connection?.end(1000, 'message');
       const inMessage = await harness.open();

@@ -21,7 +21,7 @@ export interface ListenerOptions {
   /** How long the peer may take to answer a close frame. */
   closeAckWaitMs: number;
   tls?: { certFile: string; keyFile: string };
-  /** Share the port with other processes (uWebSockets.js only). */
+  /** Share the port with other processes: with any of the user's (uWebSockets.js), with workers of node:cluster (node). */
   reusePort?: boolean;
 }
 
@@ -122,7 +122,9 @@ export type ListenerKind = 'auto' | 'uws' | 'node';
 
 /**
  * Starts listening. `auto` takes uWebSockets.js where its binary loads and keeps the contract, and otherwise says so in
- * one line and takes node:http; `uws` insists. Rejects when the port is taken or a file of `tls` cannot be read.
+ * one line and takes node:http; `uws` insists. A port that is shared outside Linux is served by node:http, for only the
+ * Linux kernel spreads connections over the sockets of one port. Rejects when the port is taken or a file of `tls`
+ * cannot be read.
  */
 export async function listen<D>(
   kind: ListenerKind,
@@ -130,7 +132,8 @@ export async function listen<D>(
   handlers: ListenerHandlers<D>,
   log: ListenerLog,
 ): Promise<Listener> {
-  if (kind !== 'node') {
+  const spreads = !options.reusePort || process.platform === 'linux';
+  if (kind === 'uws' || (kind === 'auto' && spreads)) {
     const { listenUws, loadUws } = await import('./listener-uws.ts');
     try {
       const uws = await loadUws(options.maxHeaderBytes);
