@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { AppError, Code } from './errors.ts';
 import { createLogger, type LogSettings, subsystem } from './log.ts';
 
@@ -80,7 +80,8 @@ describe('the log file', () => {
       for (const text of ['first', 'second']) {
         const log = createLogger({ ...settings, file });
         log.info(text);
-        await new Promise((resolve) => log.flush(resolve));
+        // The line is written in the background, and `flush` may call back before it is.
+        await vi.waitFor(() => expect(readFileSync(file, 'utf8')).toContain(`"${text}"`));
       }
       expect(readFileSync(file, 'utf8').trim().split('\n')).toHaveLength(2);
     } finally {
