@@ -7,6 +7,7 @@ import {
   decodeStreamFrame,
   encodeClosed,
   encodeEnvelope,
+  encodeOrdered,
   encodePresences,
   type PresenceEvent,
   type StreamMessage,
@@ -48,6 +49,17 @@ describe('stream frames', () => {
     expect(some).toMatchObject({ kind: 'envelope', sessionIds: ['s1', 's2'] });
     expect(all?.kind === 'envelope' && [...all.envelope]).toEqual([1, 2]);
     expect(some?.kind === 'envelope' && [...some.envelope]).toEqual([]);
+  });
+
+  it('carry a message at its place, or only the place', () => {
+    const position = { sequence: 2n ** 53n + 1n, time: 1_700_000_000_123_457n };
+    const message = decodeStreamFrame(encodeOrdered(stream, position, Uint8Array.of(1, 2)));
+    expect(message).toMatchObject({ kind: 'ordered', key, position });
+    expect(message?.kind === 'ordered' && [...(message.envelope ?? [])]).toEqual([1, 2]);
+    const empty = decodeStreamFrame(encodeOrdered(stream, position, new Uint8Array(0)));
+    expect(empty?.kind === 'ordered' && empty.envelope?.length).toBe(0);
+    const place = decodeStreamFrame(encodeOrdered(stream, position));
+    expect(place).toEqual({ kind: 'ordered', key, position, envelope: undefined });
   });
 
   const nobody = { leaves: [], joins: [] };

@@ -1,3 +1,4 @@
+import Long from 'long';
 import { muster } from '../wire/generated/messages.js';
 import type { Presence } from './presence.ts';
 import { parseStreamKey, type Stream, streamKey } from './stream.ts';
@@ -12,6 +13,14 @@ export type StreamMessage =
       readonly envelope: Uint8Array;
       /** When not empty: only these sessions receive it. */
       readonly sessionIds: readonly string[];
+    }
+  | {
+      /** A message of a stream that has one order on all nodes. */
+      readonly kind: 'ordered';
+      readonly key: string;
+      readonly position: StreamPosition;
+      /** Without one the frame only says how far the stream has come. */
+      readonly envelope: Uint8Array | undefined;
     }
   | ({
       /** Clients may see all of `leaves` and `joins`, at least one of which is not empty. */
@@ -32,6 +41,14 @@ export type StreamMessage =
       readonly key: string;
     };
 
+/** Where a message stands in its stream's order, which those who store it give out. */
+export interface StreamPosition {
+  /** One more than that of the message before it. */
+  readonly sequence: bigint;
+  /** Microseconds since 1970; later than that of the message before it. */
+  readonly time: bigint;
+}
+
 export interface PresenceEvent {
   /** They happened before the joins. */
   readonly leaves: readonly Presence[];
@@ -51,6 +68,16 @@ export const visible = (presences: readonly Presence[]): Presence[] => presences
 
 export function encodeEnvelope(stream: Stream, envelope: Uint8Array, sessionIds: string[] = []): Uint8Array {
   return encode({ stream: streamKey(stream), envelope, session_ids: sessionIds });
+}
+
+/** A message at its place in the order; without an envelope: that the stream has come so far. */
+export function encodeOrdered(stream: Stream, position: StreamPosition, envelope?: Uint8Array): Uint8Array {
+  const { sequence, time } = position;
+  return encode({
+    stream: streamKey(stream),
+    position: { sequence: Long.fromBigInt(sequence), time: Long.fromBigInt(time) },
+    ...(envelope === undefined ? {} : { envelope }),
+  });
 }
 
 /** `event` has hidden presences among the others. */
@@ -76,7 +103,13 @@ export function decodeStreamFrame(frame: Uint8Array): StreamMessage | undefined 
     return toMessage(key, { leaves: leaves.map(fromWire), joins: joins.map(fromWire) });
   }
   if (wire.closed) return { kind: 'closed', key };
-  if (!Object.hasOwn(wire, 'envelope')) return undefined;
+  const hasEnvelope = Object.hasOwn(wire, 'envelope');
+  if (wire.position !== null) {
+    const { sequence, time } = wire.position;
+    const position = { sequence: sequence.toBigInt(), time: time.toBigInt() };
+    return { kind: 'ordered', key, position, envelope: hasEnvelope ? wire.envelope : undefined };
+  }
+  if (!hasEnvelope) return undefined;
   return { kind: 'envelope', key, envelope: wire.envelope, sessionIds: wire.session_ids };
 }
 

@@ -1,4 +1,5 @@
 import { StreamMode } from '../../cluster/stream.ts';
+import type { StreamPosition } from '../../cluster/stream-frame.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { internalUnlessTransient, invalidArgument, resourceExhausted } from '../../platform/errors.ts';
 import { newId, parseUuid } from '../../platform/ids.ts';
@@ -10,8 +11,9 @@ import type { SocketSession } from '../../wire/session.ts';
 import { type Streams, toWirePresence, type WirePresence } from '../streams/index.ts';
 import { type Channel, channelNames, channelOfStream, parseChannelId } from './channel-id.ts';
 import { resolveTarget } from './channel-target.ts';
-import type { MessageLog, StoredMessage } from './message-log.ts';
-import type { ChangedRow } from './queries.ts';
+import type { MessageLog, StoredChange, StoredMessage } from './message-log.ts';
+import { toMicros } from './places.ts';
+import { toMessage } from './wire.ts';
 
 /** What happened to a message, as clients are told. */
 export const MessageCode = { SENT: 0, UPDATED: 1, REMOVED: 2 } as const;
@@ -39,6 +41,17 @@ interface Dependencies {
   readonly maxChannels: number;
 }
 
+/** What is told to those on the channel. */
+interface Announcement {
+  readonly id: string;
+  readonly code: number;
+  readonly content: string;
+  readonly created: Instant;
+  readonly updated: Instant;
+  /** Its place in the channel when it is stored. */
+  readonly position?: StreamPosition;
+}
+
 /** Chat on the socket (spec: realtime.md, section 14). Access is checked on joining; sending needs only presence. */
 export class Chat {
   readonly #deps: Dependencies;
@@ -56,6 +69,17 @@ export class Chat {
           leaves,
           ...channelNames(channel),
         });
+      });
+      deps.streams.order(mode, {
+        head: (stream) => deps.log.head(channelOfStream(stream)),
+        async between(stream, after, upTo, limit) {
+          const channel = channelOfStream(stream);
+          const rows = await deps.log.between(channel, after, upTo, limit);
+          return rows.map((row) => ({
+            time: toMicros(row.create_time),
+            message: payload('channel_message', toMessage(channel, row)),
+          }));
+        },
       });
     }
   }
@@ -109,12 +133,11 @@ export class Chat {
         content,
         created: time,
         updated: time,
-        persistent: false,
       });
     }
     const message = { code: MessageCode.SENT, senderId, username, content };
-    const publish = ({ id, time }: StoredMessage): Promise<MessageAck> => {
-      return this.#broadcast(channel, session, { ...message, id, created: time, updated: time, persistent: true });
+    const publish = ({ id, time, position }: StoredMessage): Promise<MessageAck> => {
+      return this.#broadcast(channel, session, { ...message, id, created: time, updated: time, position });
     };
     return this.#deps.log.append(channel, message, publish).catch((error) => {
       throw internalUnlessTransient(error, 'Could not persist message to channel history');
@@ -153,27 +176,21 @@ export class Chat {
   async #change(
     persistence: boolean,
     verb: 'update' | 'remove',
-    broadcast: (change: { created: Instant; updated: Instant; persistent: boolean }) => Promise<MessageAck>,
-    store: (publish: (row: ChangedRow) => Promise<MessageAck>) => Promise<MessageAck | null>,
+    broadcast: (change: Pick<Announcement, 'created' | 'updated' | 'position'>) => Promise<MessageAck>,
+    store: (publish: (change: StoredChange) => Promise<MessageAck>) => Promise<MessageAck | null>,
   ): Promise<MessageAck> {
     if (!persistence) {
       const time = this.#now();
-      return broadcast({ created: time, updated: time, persistent: false });
+      return broadcast({ created: time, updated: time });
     }
-    const publish = (row: ChangedRow): Promise<MessageAck> =>
-      broadcast({ created: row.create_time, updated: row.update_time, persistent: true });
-    const ack = await store(publish).catch((error) => {
+    const ack = await store(broadcast).catch((error) => {
       throw internalUnlessTransient(error, `Could not persist message ${verb} to channel history`);
     });
     if (ack === null) throw invalidArgument(`Could not find message to ${verb} in channel history`);
     return ack;
   }
 
-  async #broadcast(
-    channel: Channel,
-    session: SocketSession,
-    message: { id: string; code: number; content: string; created: Instant; updated: Instant; persistent: boolean },
-  ): Promise<MessageAck> {
+  async #broadcast(channel: Channel, session: SocketSession, message: Announcement): Promise<MessageAck> {
     const ack = {
       channel_id: channel.id,
       message_id: message.id,
@@ -181,11 +198,14 @@ export class Chat {
       username: session.user.username,
       create_time: message.created,
       update_time: message.updated,
-      persistent: { value: message.persistent },
+      persistent: { value: message.position !== undefined },
       ...channelNames(channel),
     };
-    const sent = { ...ack, sender_id: session.user.id, content: message.content };
-    await this.#deps.streams.send(channel.stream, payload('channel_message', sent));
+    const sent = payload('channel_message', { ...ack, sender_id: session.user.id, content: message.content });
+    const { streams } = this.#deps;
+    // What is stored is acknowledged even when the bus is out of reach: everybody will hear of it.
+    if (message.position === undefined) await streams.send(channel.stream, sent);
+    else await streams.sendInOrder(channel.stream, message.position, sent);
     return ack;
   }
 

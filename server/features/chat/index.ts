@@ -3,6 +3,7 @@ import type { Streams } from '../streams/index.ts';
 import { Chat } from './chat.ts';
 import { MessageLog } from './message-log.ts';
 import { chatMethods } from './methods.ts';
+import { chatUserData } from './user-data.ts';
 
 /** Chat rooms with stored history. */
 export function createChat(kit: FeatureKit, { streams }: { streams: Streams }): Feature {
@@ -12,6 +13,7 @@ export function createChat(kit: FeatureKit, { streams }: { streams: Streams }): 
   return {
     name: 'chat',
     methods: chatMethods(chat, kit.db),
+    userData: chatUserData(kit.db),
     async socketOpened(session) {
       chat.opened(session);
     },

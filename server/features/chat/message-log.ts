@@ -1,9 +1,19 @@
+import type { StreamPosition } from '../../cluster/stream-frame.ts';
 import { AppError, Code, internal, resourceExhausted } from '../../platform/errors.ts';
 import { newId, nilUuid } from '../../platform/ids.ts';
 import type { Database } from '../../store/database.ts';
-import type { Instant } from '../../store/types.ts';
+import { type Instant, instantParam } from '../../store/types.ts';
 import type { Channel } from './channel-id.ts';
-import { type ChangedRow, insertMessages, removeMessage, updateMessage } from './queries.ts';
+import { fromMicros, placeBefore, placeOf } from './places.ts';
+import {
+  type ChangedRow,
+  headOfChannel,
+  insertMessages,
+  type MessageRow,
+  messagesBetween,
+  removeMessage,
+  updateMessage,
+} from './queries.ts';
 
 /** A message to be stored. */
 export interface NewMessage {
@@ -14,9 +24,20 @@ export interface NewMessage {
   readonly content: string;
 }
 
-export interface StoredMessage extends NewMessage {
+/** What was stored under a place in its channel, which listeners on all nodes hear in the order of these. */
+interface Placed {
+  readonly position: StreamPosition;
+}
+
+export interface StoredMessage extends NewMessage, Placed {
   readonly id: string;
   readonly time: Instant;
+}
+
+/** A stored message that was changed or removed. */
+export interface StoredChange extends Placed {
+  readonly created: Instant;
+  readonly updated: Instant;
 }
 
 /** A message that waits to be stored. */
@@ -34,8 +55,9 @@ type Change = () => Promise<void>;
 const maxBatch = 100;
 
 /**
- * Stored chat history. What happens in one channel is stored and published one after another in the order in which it
- * came; messages that wait for the database go in one statement.
+ * Stored chat history. What comes to this node for one channel is stored and published one after another in the order in
+ * which it came; messages that wait for the database go in one statement. Between nodes the row of the channel's head
+ * makes the order: whatever happens in a channel gets its place there, in the order of the commits.
  */
 export class MessageLog {
   readonly #db: Database;
@@ -49,8 +71,8 @@ export class MessageLog {
   }
 
   /**
-   * Stores the message, then publishes it, then answers what `publish` did. Nobody sees a message that is not stored,
-   * and listeners see messages in the order of history. Throws RESOURCE_EXHAUSTED when too many wait.
+   * Stores the message, then publishes it, then answers what `publish` did. Nobody sees a message that is not stored.
+   * Throws RESOURCE_EXHAUSTED when too many wait.
    */
   append<T>(channel: Channel, message: NewMessage, publish: (stored: StoredMessage) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -64,7 +86,7 @@ export class MessageLog {
     channel: Channel,
     messageId: string,
     { senderId, username, content }: Omit<NewMessage, 'code'>,
-    publish: (row: ChangedRow) => Promise<T>,
+    publish: (change: StoredChange) => Promise<T>,
   ): Promise<T | null> {
     return this.#change(channel, publish, () =>
       this.#db.query(updateMessage, [...streamParams(channel), messageId, senderId, username, content]),
@@ -76,21 +98,36 @@ export class MessageLog {
     channel: Channel,
     messageId: string,
     senderId: string,
-    publish: (row: ChangedRow) => Promise<T>,
+    publish: (change: StoredChange) => Promise<T>,
   ): Promise<T | null> {
     return this.#change(channel, publish, () =>
       this.#db.query(removeMessage, [...streamParams(channel), messageId, senderId]),
     );
   }
 
+  /** The last place given out in the channel. */
+  async head(channel: Channel): Promise<StreamPosition> {
+    const [row] = await this.#db.query(headOfChannel, streamParams(channel));
+    if (row === undefined) throw internal('Channel has no head.');
+    return placeOf(row);
+  }
+
+  /** The newest `limit` messages with after < create_time <= upTo, in microseconds; oldest first. */
+  async between(channel: Channel, after: bigint, upTo: bigint, limit: number): Promise<MessageRow[]> {
+    const times = [after, upTo].map((time) => instantParam(fromMicros(time)));
+    const rows = await this.#db.query(messagesBetween, [...streamParams(channel), ...times, limit]);
+    return rows.reverse();
+  }
+
   #change<T>(
     channel: Channel,
-    publish: (row: ChangedRow) => Promise<T>,
+    publish: (change: StoredChange) => Promise<T>,
     store: () => Promise<ChangedRow[]>,
   ): Promise<T | null> {
     const run = async (): Promise<T | null> => {
       const [row] = await store();
-      return row === undefined ? null : await publish(row);
+      if (row === undefined) return null;
+      return await publish({ created: row.create_time, updated: row.update_time, position: placeOf(row) });
     };
     return new Promise((resolve, reject) => {
       this.#enqueue(channel, () => run().then(resolve, reject));
@@ -127,34 +164,41 @@ export class MessageLog {
   async #append(channel: Channel, batch: Waiting[]): Promise<void> {
     const { stored, error } = await this.#storeBatch(channel, batch);
     const published: Promise<void>[] = [];
-    // Handed to the bus in order, which keeps it; waiting for each would cost a round trip per message.
+    // Handed to the bus in order, so that nobody has to wait for their turn; waiting for each would cost a round trip
+    // per message.
     for (const waiting of batch) {
-      const time = stored.get(waiting.id);
-      if (time === undefined) waiting.reject(error);
-      else published.push(waiting.stored({ ...waiting.message, id: waiting.id, time }));
+      const position = stored.get(waiting.id);
+      if (position === undefined) waiting.reject(error);
+      else {
+        const time = fromMicros(position.time);
+        published.push(waiting.stored({ ...waiting.message, id: waiting.id, time, position }));
+      }
     }
     await Promise.all(published);
   }
 
-  // Times of what got stored; `error` is why the rest was not. One bad message must not fail its neighbours.
-  async #storeBatch(channel: Channel, batch: Waiting[]): Promise<{ stored: Map<string, Instant>; error: unknown }> {
+  // Places of what got stored; `error` is why the rest was not. One bad message must not fail its neighbours.
+  async #storeBatch(
+    channel: Channel,
+    batch: Waiting[],
+  ): Promise<{ stored: Map<string, StreamPosition>; error: unknown }> {
     try {
       return { stored: await this.#insert(channel, batch), error: internal('Message was not stored.') };
     } catch (error) {
       const isSharedFate = error instanceof AppError && error.code === Code.UNAVAILABLE;
       if (batch.length === 1 || isSharedFate) return { stored: new Map(), error };
-      const stored = new Map<string, Instant>();
+      const stored = new Map<string, StreamPosition>();
       for (const waiting of batch) {
         const alone = await this.#insert(channel, [waiting]).catch(() => null);
-        for (const [id, time] of alone ?? []) stored.set(id, time);
+        for (const [id, position] of alone ?? []) stored.set(id, position);
       }
       return { stored, error };
     }
   }
 
-  async #insert(channel: Channel, batch: Waiting[]): Promise<Map<string, Instant>> {
+  async #insert(channel: Channel, batch: Waiting[]): Promise<Map<string, StreamPosition>> {
     const messages = batch.map((waiting) => waiting.message);
-    const rows = await this.#db.query(insertMessages, [
+    const [head] = await this.#db.query(insertMessages, [
       ...streamParams(channel),
       batch.map((waiting) => waiting.id),
       messages.map((message) => message.code),
@@ -162,7 +206,9 @@ export class MessageLog {
       messages.map((message) => message.username),
       messages.map((message) => message.content),
     ]);
-    return new Map(rows.map((row) => [row.id, row.create_time]));
+    if (head === undefined) throw internal('Message was not stored.');
+    const last = placeOf(head);
+    return new Map(batch.map((waiting, index) => [waiting.id, placeBefore(last, batch.length - 1 - index)]));
   }
 }
 

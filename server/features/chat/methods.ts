@@ -1,12 +1,11 @@
 import { AppError, Code, invalidArgument } from '../../platform/errors.ts';
 import type { Database } from '../../store/database.ts';
 import { payload } from '../../wire/envelope.ts';
-import type { Init, nakama } from '../../wire/generated/messages.js';
 import { ack, api, type Method, realtime } from '../../wire/method.ts';
 import { type Channel, channelNames, parseChannelId } from './channel-id.ts';
 import type { Chat } from './chat.ts';
 import { listMessages } from './history.ts';
-import type { MessageRow } from './queries.ts';
+import { toMessage } from './wire.ts';
 
 const defaultHistoryLimit = 1;
 const maxHistoryLimit = 100;
@@ -70,19 +69,4 @@ function requireReadable({ kind, stream }: Channel, userId: string): void {
   if (kind === 'direct' && userId !== stream.subject && userId !== stream.subcontext) {
     throw new AppError(Code.INVALID_ARGUMENT, 'Channel not found.');
   }
-}
-
-function toMessage(channel: Channel, row: MessageRow): Init<nakama.api.ChannelMessage> {
-  return {
-    channel_id: channel.id,
-    message_id: row.id,
-    code: { value: row.code },
-    sender_id: row.sender_id,
-    username: row.username,
-    content: row.content,
-    create_time: row.create_time,
-    update_time: row.update_time,
-    persistent: { value: true },
-    ...channelNames(channel),
-  };
 }

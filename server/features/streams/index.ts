@@ -3,9 +3,10 @@ import type { Feature, FeatureKit } from '../feature.ts';
 import { Streams } from './streams.ts';
 import { notificationStream } from './user-streams.ts';
 
-export type { Membership, PresenceMessage, Streams, WirePresence } from './streams.ts';
-export { toWirePresence } from './streams.ts';
-export { notificationStream, statusStream } from './user-streams.ts';
+export type { StreamOrder } from './orders.ts';
+export type { Membership, PresenceMessage, Streams } from './streams.ts';
+export { directMessageStream, notificationStream, statusStream } from './user-streams.ts';
+export { toWirePresence, type WirePresence } from './wire-presence.ts';
 
 export interface StreamsFeature extends Feature {
   readonly streams: Streams;
@@ -16,6 +17,7 @@ export function createStreams(kit: FeatureKit): StreamsFeature {
   const streams = new Streams({
     bus: kit.bus,
     presence: kit.presence,
+    clock: kit.clock,
     log: subsystem(kit.log, 'streams'),
     countEvent: () => kit.metrics.presenceEvent(),
   });
@@ -25,6 +27,9 @@ export function createStreams(kit: FeatureKit): StreamsFeature {
     streams,
     async start() {
       kit.bus.onGap(() => streams.resync());
+    },
+    async stop() {
+      streams.close();
     },
     async socketOpened(session) {
       streams.sessionOpened(session);

@@ -70,7 +70,7 @@ async function node(name: string): Promise<TestNode> {
   await nodes.start();
   const presence = new MemoryPresence(hub, nodes);
   const bus = new DeafBus(hub, name, log);
-  const streams = new Streams({ bus, presence, log, countEvent: () => undefined });
+  const streams = new Streams({ bus, presence, clock: systemClock, log, countEvent: () => undefined });
   streams.describe(StreamMode.CHANNEL, 'members', (_stream, joins, leaves) =>
     payload('channel_presence_event', { joins, leaves }),
   );

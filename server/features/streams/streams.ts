@@ -1,16 +1,32 @@
 import type { Logger } from 'pino';
 import type { Bus, Subscription } from '../../cluster/bus.ts';
 import type { NewPresence, Presence, PresenceTracker } from '../../cluster/presence.ts';
-import { type Stream, StreamMode, streamKey, streamTopic } from '../../cluster/stream.ts';
-import { allChanges, decodeStreamFrame, encodeEnvelope, type PresenceEvent } from '../../cluster/stream-frame.ts';
+import { type Stream, streamKey, streamTopic } from '../../cluster/stream.ts';
+import {
+  allChanges,
+  decodeStreamFrame,
+  encodeEnvelope,
+  encodeOrdered,
+  type PresenceEvent,
+  type StreamMessage,
+  type StreamPosition,
+} from '../../cluster/stream-frame.ts';
+import type { Clock } from '../../platform/clock.ts';
 import { unavailable } from '../../platform/errors.ts';
+import { within } from '../../platform/within.ts';
 import { EnvelopeFrame, type Payload } from '../../wire/envelope.ts';
-import type { Init, nakama } from '../../wire/generated/messages.js';
 import type { SocketSession } from '../../wire/session.ts';
+import type { OrderedDelivery } from './ordered-delivery.ts';
+import { Orders, type StreamOrder } from './orders.ts';
 import { ToldPresences } from './told-presences.ts';
+import { Unannounced } from './unannounced.ts';
+import { toWirePresence, type WirePresence } from './wire-presence.ts';
 
 /** Streams that are looked at anew at a time. */
 const resyncBatch = 50;
+
+/** How long the sender of a message waits at most for the ones that come before it. */
+const maxTurnWaitMs = 2000;
 
 /** How a session is on a stream. */
 export interface Membership {
@@ -20,9 +36,6 @@ export interface Membership {
   readonly persistence: boolean;
   readonly status: string;
 }
-
-/** Someone who came to a stream or left it, as clients see them. */
-export type WirePresence = Init<nakama.realtime.UserPresence>;
 
 /** Turns the comings and goings on one mode of stream into the message its listeners get. */
 export type PresenceMessage = (stream: Stream, joins: WirePresence[], leaves: WirePresence[]) => Payload;
@@ -35,20 +48,26 @@ interface LocalStream {
   readonly subscription: Promise<Subscription>;
   /** What the listeners here have been told of who is on it. */
   readonly told: ToldPresences;
-  /** Frames that wait while the stream is looked at anew. */
-  held: Uint8Array[] | undefined;
+  /** Of a mode that has an order. */
+  readonly ordered: OrderedDelivery<EnvelopeFrame> | undefined;
+  /** Resolves when it is known where in that order the listeners here begin. */
+  readonly begun: Promise<void>;
+  /** What waits while the presences are looked at anew. */
+  held: StreamMessage[] | undefined;
 }
 
 interface Dependencies {
   readonly bus: Bus;
   readonly presence: PresenceTracker;
+  readonly clock: Clock;
   readonly log: Logger;
   readonly countEvent: () => void;
 }
 
 /**
  * The single fan-out mechanism: who is on which stream, on any node, and messages to all of them
- * (spec: realtime.md, sections 9 and 10). Frames and presence events of a stream have one order on every node.
+ * (spec: realtime.md, sections 9 and 10). Frames and presence events of a stream have the order in which the bus takes
+ * them; messages sent in order have that of their places, which is the same on every node whatever the bus does.
  */
 export class Streams {
   readonly #deps: Dependencies;
@@ -57,9 +76,13 @@ export class Streams {
   readonly #ofSession = new Map<SocketSession, Set<string>>();
   readonly #byId = new Map<string, SocketSession>();
   readonly #messages = new Map<number, { message: PresenceMessage; audience: 'members' | 'watchers' }>();
+  readonly #orders: Orders;
+  readonly #unannounced: Unannounced;
 
   constructor(deps: Dependencies) {
     this.#deps = deps;
+    this.#orders = new Orders(deps.clock, deps.log);
+    this.#unannounced = new Unannounced(deps.bus, deps.log);
   }
 
   /**
@@ -68,6 +91,11 @@ export class Streams {
    */
   describe(mode: number, audience: 'members' | 'watchers', message: PresenceMessage): void {
     this.#messages.set(mode, { message, audience });
+  }
+
+  /** Says where the streams of this mode have their order from: for `sendInOrder`. */
+  order(mode: number, order: StreamOrder): void {
+    this.#orders.set(mode, order);
   }
 
   sessionOpened(session: SocketSession): void {
@@ -96,12 +124,15 @@ export class Streams {
     membership: Membership,
   ): Promise<{ isNew: boolean; members: Presence[] }> {
     const presence = this.#toPresence(session, stream, membership);
-    return this.#asMember(session, stream, (local) =>
-      local.told.whileListing(async () => {
+    return this.#asMember(session, stream, async (local) => {
+      let isNew = false;
+      const members = await local.told.whileListing(async () => {
         const tracked = await this.#deps.presence.track(presence);
-        return { result: tracked, members: tracked.members };
-      }),
-    );
+        isNew = tracked.isNew;
+        return tracked.members;
+      });
+      return { isNew, members };
+    });
   }
 
   /** Joins, or changes the membership of a session that is on the stream already: a leave and a join in one event. */
@@ -115,6 +146,11 @@ export class Streams {
     const local = this.#local.get(streamKey(stream));
     if (local !== undefined) this.#leaveLocally(session, local);
     return this.#deps.presence.untrack(session.id, stream, session.user.id);
+  }
+
+  /** Takes everyone off the stream, on every node; nobody is told. */
+  async empty(stream: Stream): Promise<void> {
+    await this.#deps.presence.closeStream(stream);
   }
 
   /** Is this session, of this node, on the stream? */
@@ -137,20 +173,26 @@ export class Streams {
 
   /** All presences of the stream, on every node, hidden ones included. */
   async presences(stream: Stream): Promise<Presence[]> {
-    const list = (): Promise<Presence[]> => this.#deps.presence.list(stream);
-    const local = this.#local.get(streamKey(stream));
-    if (local === undefined) return list();
-    return local.told.whileListing(async () => {
-      const members = await list();
-      return { result: members, members };
-    });
+    return (await this.presencesOf([stream]))[0] ?? [];
+  }
+
+  /** As `presences` of each stream. What is heard here until the last list has arrived counts for all of them. */
+  async presencesOf(streams: readonly Stream[]): Promise<Presence[][]> {
+    const lists = Promise.all(streams.map((stream) => this.#deps.presence.list(stream)));
+    return Promise.all(
+      streams.map((stream, index) => {
+        const list = async (): Promise<Presence[]> => (await lists)[index] ?? [];
+        return this.#local.get(streamKey(stream))?.told.whileListing(list) ?? list();
+      }),
+    );
   }
 
   /**
    * After frames may have been lost: looks at every stream that has listeners here, and tells them who came and went
-   * meanwhile.
+   * meanwhile. Messages that were sent in order follow by and by.
    */
   async resync(): Promise<void> {
+    for (const { ordered } of this.#local.values()) ordered?.catchUp();
     const streams = [...this.#local.values()].filter((local) => this.#messages.has(local.stream.mode));
     for (let at = 0; at < streams.length; at += resyncBatch) {
       await Promise.all(streams.slice(at, at + resyncBatch).map((local) => this.#resyncStream(local)));
@@ -169,7 +211,7 @@ export class Streams {
       const held = local.held;
       local.held = undefined;
       // The list may have some of what they say already.
-      for (const frame of held) this.#process(local, frame, 'only news');
+      for (const message of held) this.#process(local, message, 'only news');
     }
   }
 
@@ -179,12 +221,37 @@ export class Streams {
     await this.#deps.bus.publish(streamTopic(stream), frame);
   }
 
+  /**
+   * As `send`, for a message that is stored at that place of the stream's order. Listeners of this node need not wait
+   * for it to come back from the bus, whose copy is then one they have had. As it is stored, it is sent even when the bus
+   * does not take it: the other nodes fetch it, after their own gap or when this node gets through to them again. Hence
+   * this never rejects, and whoever sent the message may be told that all is well.
+   */
+  async sendInOrder(stream: Stream, position: StreamPosition, message: Payload): Promise<void> {
+    const envelope = EnvelopeFrame.of(message);
+    const ordered = this.#local.get(streamKey(stream))?.ordered;
+    ordered?.take(position, envelope, envelope.protobuf.byteLength);
+    try {
+      await this.#deps.bus.publish(streamTopic(stream), encodeOrdered(stream, position, envelope.protobuf));
+    } catch (error) {
+      this.#unannounced.add(stream, position, error);
+    }
+    const turn = ordered?.passed(position);
+    if (turn !== undefined) await within(maxTurnWaitMs, turn);
+  }
+
+  /** Says nothing more of its own accord. */
+  close(): void {
+    this.#unannounced.close();
+  }
+
   // The session is part of the fan-out before `change` puts it on the stream: nothing falls between list and events.
   async #asMember<T>(session: SocketSession, stream: Stream, change: (local: LocalStream) => Promise<T>): Promise<T> {
     const wasMember = this.isMember(session, stream);
     const local = await this.#attend(session, stream, 'members');
     try {
-      return await change(local);
+      const [result] = await Promise.all([change(local), local.begun]);
+      return result;
     } catch (error) {
       if (!wasMember) this.#leaveLocally(session, local);
       throw this.#ofSession.has(session) ? error : unavailable('Session is closing.', error);
@@ -196,19 +263,7 @@ export class Streams {
     const key = streamKey(stream);
     const sessionStreams = this.#ofSession.get(session);
     if (sessionStreams === undefined) throw unavailable('Session is closing.');
-    let local = this.#local.get(key);
-    if (local === undefined) {
-      const subscription = this.#deps.bus.subscribe(streamTopic(stream), (frame) => this.#onFrame(key, frame));
-      local = {
-        stream,
-        members: new Set(),
-        watchers: new Set(),
-        subscription,
-        told: new ToldPresences(),
-        held: undefined,
-      };
-      this.#local.set(key, local);
-    }
+    const local = this.#local.get(key) ?? this.#open(stream);
     // Noted before the wait, so that nobody who leaves meanwhile takes the stream from under this session.
     local[role].add(session);
     sessionStreams.add(key);
@@ -219,6 +274,28 @@ export class Streams {
       throw error;
     }
     if (!this.#ofSession.has(session)) throw unavailable('Session is closing.');
+    return local;
+  }
+
+  #open(stream: Stream): LocalStream {
+    const key = streamKey(stream);
+    const members = new Set<SocketSession>();
+    const subscription = this.#deps.bus.subscribe(streamTopic(stream), (frame) => this.#onFrame(key, frame));
+    const ordered = this.#orders.open(stream, (message) => this.#deliver(members, message));
+    // Why it is not subscribed is told to those who wait for the subscription itself.
+    const begun = subscription.then(() => ordered?.begin()).catch(() => undefined);
+    const told = new ToldPresences();
+    const local = {
+      stream,
+      members,
+      watchers: new Set<SocketSession>(),
+      subscription,
+      told,
+      ordered,
+      begun,
+      held: undefined,
+    };
+    this.#local.set(key, local);
     return local;
   }
 
@@ -240,6 +317,7 @@ export class Streams {
     if (local.members.size + local.watchers.size > 0) return;
     const key = streamKey(local.stream);
     if (this.#local.get(key) === local) this.#local.delete(key);
+    local.ordered?.close();
     local.subscription
       .then((subscription) => subscription.close())
       .catch((error) => this.#deps.log.warn({ err: error, stream: key }, 'could not unsubscribe from stream'));
@@ -247,18 +325,21 @@ export class Streams {
 
   #onFrame(key: string, bytes: Uint8Array): void {
     const local = this.#local.get(key);
-    if (local === undefined) return;
-    if (local.held === undefined) this.#process(local, bytes);
-    else local.held.push(bytes);
+    const message = local === undefined ? undefined : decodeStreamFrame(bytes);
+    if (local === undefined || message === undefined) return;
+    // What has its own order need not wait for others.
+    if (local.held === undefined || message.kind === 'ordered') this.#process(local, message);
+    else local.held.push(message);
   }
 
-  #process(local: LocalStream, bytes: Uint8Array, filter?: 'only news'): void {
-    const message = decodeStreamFrame(bytes);
-    if (message === undefined) return;
+  #process(local: LocalStream, message: StreamMessage, filter?: 'only news'): void {
     this.#dropRemoved(local, allChanges(message));
     switch (message.kind) {
       case 'envelope':
         this.#deliver(local.members, EnvelopeFrame.fromBytes(message.envelope), message.sessionIds);
+        break;
+      case 'ordered':
+        this.#takeOrdered(local, message.position, message.envelope);
         break;
       case 'presences':
         this.#deps.countEvent();
@@ -268,6 +349,12 @@ export class Streams {
         this.#onClosed(local);
         break;
     }
+  }
+
+  #takeOrdered({ ordered, members }: LocalStream, position: StreamPosition, envelope: Uint8Array | undefined): void {
+    if (envelope === undefined) ordered?.expect(position);
+    else if (ordered === undefined) this.#deliver(members, EnvelopeFrame.fromBytes(envelope));
+    else ordered.take(position, EnvelopeFrame.fromBytes(envelope), envelope.byteLength);
   }
 
   #deliver(sessions: Iterable<SocketSession>, envelope: EnvelopeFrame, only: readonly string[] = []): void {
@@ -308,15 +395,4 @@ export class Streams {
       ...membership,
     };
   }
-}
-
-/** A presence as clients see it: `persistence` only when true, `status` only on status streams (spec: section 9). */
-export function toWirePresence({ stream, sessionId, userId, username, persistence, status }: Presence): WirePresence {
-  return {
-    user_id: userId,
-    session_id: sessionId,
-    username,
-    persistence,
-    ...(stream.mode === StreamMode.STATUS ? { status: { value: status } } : {}),
-  };
 }

@@ -7,35 +7,37 @@ import { type PresenceEvent, visible } from '../../cluster/stream-frame.ts';
  */
 export class ToldPresences {
   readonly #present = new Map<string, Presence>();
-  /** Lists that are being fetched, and who left meanwhile: a list may still have them. */
+  /** Lists that are being fetched, and what was told meanwhile: how somebody is there, or undefined for who left. */
   #listings = 0;
-  readonly #leftMeanwhile = new Set<string>();
+  readonly #toldMeanwhile = new Map<string, Presence | undefined>();
 
-  /** Fetches a list and takes it in; events that arrive meanwhile are newer than the list. */
-  async whileListing<T>(fetch: () => Promise<{ result: T; members: readonly Presence[] }>): Promise<T> {
+  /**
+   * Fetches a list and takes it in. What was told meanwhile counts more than the list, and replaces that part of it: a
+   * listener that gets the list after the events must not take it for news.
+   */
+  async whileListing(fetch: () => Promise<Presence[]>): Promise<Presence[]> {
     this.#listings++;
     try {
-      const { result, members } = await fetch();
+      const members = (await fetch()).flatMap((member) => {
+        const key = presenceKey(member);
+        if (!this.#toldMeanwhile.has(key)) return [member];
+        const told = this.#toldMeanwhile.get(key) ?? (member.hidden ? member : undefined);
+        return told === undefined ? [] : [told];
+      });
       for (const member of visible(members)) {
         const key = presenceKey(member);
-        if (!this.#leftMeanwhile.has(key) && !this.#present.has(key)) this.#present.set(key, member);
+        if (!this.#present.has(key)) this.#present.set(key, member);
       }
-      return result;
+      return members;
     } finally {
-      if (--this.#listings === 0) this.#leftMeanwhile.clear();
+      if (--this.#listings === 0) this.#toldMeanwhile.clear();
     }
   }
 
   /** Notes an event, and answers it as it is. */
   take(event: PresenceEvent): PresenceEvent {
-    for (const leave of event.leaves) {
-      this.#present.delete(presenceKey(leave));
-      if (this.#listings > 0) this.#leftMeanwhile.add(presenceKey(leave));
-    }
-    for (const join of event.joins) {
-      this.#present.set(presenceKey(join), join);
-      this.#leftMeanwhile.delete(presenceKey(join));
-    }
+    for (const leave of event.leaves) this.#note(presenceKey(leave), undefined);
+    for (const join of event.joins) this.#note(presenceKey(join), join);
     return event;
   }
 
@@ -59,5 +61,11 @@ export class ToldPresences {
 
   clear(): void {
     this.#present.clear();
+  }
+
+  #note(key: string, presence: Presence | undefined): void {
+    if (presence === undefined) this.#present.delete(key);
+    else this.#present.set(key, presence);
+    if (this.#listings > 0) this.#toldMeanwhile.set(key, presence);
   }
 }

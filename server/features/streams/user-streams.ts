@@ -15,3 +15,9 @@ export const statusStream = (userId: string): Stream => ({
   subcontext: '',
   label: '',
 });
+
+/** Where two users write to each other: the same for both, whichever of them asks. */
+export function directMessageStream(userId: string, otherId: string): Stream {
+  const [subject = '', subcontext = ''] = [userId, otherId].sort();
+  return { mode: StreamMode.DIRECT_MESSAGE, subject, subcontext, label: '' };
+}

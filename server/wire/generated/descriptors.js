@@ -931,6 +931,22 @@ export default {
           }
          ]
         },
+        "ReadNotifications": {
+         "requestType": "ReadNotificationsRequest",
+         "responseType": "google.protobuf.Empty",
+         "options": {
+          "(google.api.http).post": "/v2/notification/read",
+          "(google.api.http).body": "*"
+         },
+         "parsedOptions": [
+          {
+           "(google.api.http)": {
+            "post": "/v2/notification/read",
+            "body": "*"
+           }
+          }
+         ]
+        },
         "ReadStorageObjects": {
          "requestType": "ReadStorageObjectsRequest",
          "responseType": "StorageObjects",
@@ -2776,6 +2792,10 @@ export default {
         "persistent": {
          "type": "bool",
          "id": 7
+        },
+        "read": {
+         "type": "bool",
+         "id": 1000
         }
        }
       },
@@ -2789,6 +2809,19 @@ export default {
         "cacheable_cursor": {
          "type": "string",
          "id": 2
+        },
+        "unread_count": {
+         "type": "int32",
+         "id": 1000
+        }
+       }
+      },
+      "ReadNotificationsRequest": {
+       "fields": {
+        "ids": {
+         "rule": "repeated",
+         "type": "string",
+         "id": 1
         }
        }
       },
@@ -5073,6 +5106,18 @@ export default {
         }
        }
       },
+      "StreamPosition": {
+       "fields": {
+        "sequence": {
+         "type": "int64",
+         "id": 1
+        },
+        "time": {
+         "type": "int64",
+         "id": 2
+        }
+       }
+      },
       "StreamFrame": {
        "oneofs": {
         "body": {
@@ -5104,6 +5149,10 @@ export default {
          "rule": "repeated",
          "type": "string",
          "id": 5
+        },
+        "position": {
+         "type": "StreamPosition",
+         "id": 6
         }
        }
       },
@@ -5174,6 +5223,44 @@ export default {
          "id": 2
         }
        }
+      },
+      "NotificationBroadcast": {
+       "fields": {
+        "subject": {
+         "type": "string",
+         "id": 1
+        },
+        "content": {
+         "type": "string",
+         "id": 2
+        },
+        "code": {
+         "type": "int32",
+         "id": 3
+        },
+        "sender_id": {
+         "type": "string",
+         "id": 4
+        },
+        "persistent": {
+         "type": "bool",
+         "id": 5
+        },
+        "create_time": {
+         "type": "int64",
+         "id": 6
+        },
+        "user_ids": {
+         "rule": "repeated",
+         "type": "string",
+         "id": 7
+        },
+        "ids": {
+         "rule": "repeated",
+         "type": "string",
+         "id": 8
+        }
+       }
       }
      }
     },
@@ -5208,6 +5295,62 @@ export default {
            }
           }
          ]
+        },
+        "TestingTransfer": {
+         "requestType": "Transfer",
+         "responseType": "TransferResult",
+         "options": {
+          "(google.api.http).post": "/v2/testing/transfer",
+          "(google.api.http).body": "*"
+         },
+         "parsedOptions": [
+          {
+           "(google.api.http)": {
+            "post": "/v2/testing/transfer",
+            "body": "*"
+           }
+          }
+         ]
+        }
+       }
+      },
+      "Transfer": {
+       "fields": {
+        "key": {
+         "type": "string",
+         "id": 1
+        },
+        "from_id": {
+         "type": "string",
+         "id": 2
+        },
+        "to_id": {
+         "type": "string",
+         "id": 3
+        },
+        "coins": {
+         "type": "int64",
+         "id": 4
+        },
+        "with_object": {
+         "type": "bool",
+         "id": 5
+        }
+       }
+      },
+      "TransferResult": {
+       "fields": {
+        "from_coins": {
+         "type": "int64",
+         "id": 1
+        },
+        "to_coins": {
+         "type": "int64",
+         "id": 2
+        },
+        "version": {
+         "type": "string",
+         "id": 3
         }
        }
       },

@@ -528,11 +528,17 @@ export namespace nakama {
       sender_id: string;
       create_time: google.protobuf.Timestamp | null;
       persistent: boolean;
+      read: boolean;
     }
     const NotificationList: MessageClass<nakama.api.NotificationList>;
     interface NotificationList {
       notifications: nakama.api.Notification[];
       cacheable_cursor: string;
+      unread_count: number;
+    }
+    const ReadNotificationsRequest: MessageClass<nakama.api.ReadNotificationsRequest>;
+    interface ReadNotificationsRequest {
+      ids: string[];
     }
     const PromoteGroupUsersRequest: MessageClass<nakama.api.PromoteGroupUsersRequest>;
     interface PromoteGroupUsersRequest {
@@ -1281,6 +1287,11 @@ export namespace muster {
       joins: muster.cluster.StreamPresence[];
       leaves: muster.cluster.StreamPresence[];
     }
+    const StreamPosition: MessageClass<muster.cluster.StreamPosition>;
+    interface StreamPosition {
+      sequence: Long;
+      time: Long;
+    }
     const StreamFrame: MessageClass<muster.cluster.StreamFrame>;
     interface StreamFrame {
       stream: string;
@@ -1288,6 +1299,7 @@ export namespace muster {
       presences: muster.cluster.StreamPresenceEvent | null;
       closed: boolean;
       session_ids: string[];
+      position: muster.cluster.StreamPosition | null;
     }
     const DisconnectSessions: MessageClass<muster.cluster.DisconnectSessions>;
     interface DisconnectSessions {
@@ -1310,8 +1322,33 @@ export namespace muster {
       disconnect: muster.cluster.DisconnectSessions | null;
       revocation: muster.cluster.Revocation | null;
     }
+    const NotificationBroadcast: MessageClass<muster.cluster.NotificationBroadcast>;
+    interface NotificationBroadcast {
+      subject: string;
+      content: string;
+      code: number;
+      sender_id: string;
+      persistent: boolean;
+      create_time: Long;
+      user_ids: string[];
+      ids: string[];
+    }
   }
   namespace testing {
+    const Transfer: MessageClass<muster.testing.Transfer>;
+    interface Transfer {
+      key: string;
+      from_id: string;
+      to_id: string;
+      coins: Long;
+      with_object: boolean;
+    }
+    const TransferResult: MessageClass<muster.testing.TransferResult>;
+    interface TransferResult {
+      from_coins: Long;
+      to_coins: Long;
+      version: string;
+    }
     const Sample: MessageClass<muster.testing.Sample> & { readonly Colour: { readonly RED: 0; readonly GREEN: 1; readonly BLUE: 2 } };
     interface Sample {
       text: string;
@@ -1407,6 +1444,7 @@ export interface ApiMethods {
   ListUserGroups: { request: nakama.api.ListUserGroupsRequest; response: nakama.api.UserGroupList };
   PromoteGroupUsers: { request: nakama.api.PromoteGroupUsersRequest; response: google.protobuf.Empty };
   DemoteGroupUsers: { request: nakama.api.DemoteGroupUsersRequest; response: google.protobuf.Empty };
+  ReadNotifications: { request: nakama.api.ReadNotificationsRequest; response: google.protobuf.Empty };
   ReadStorageObjects: { request: nakama.api.ReadStorageObjectsRequest; response: nakama.api.StorageObjects };
   RpcFunc: { request: nakama.api.Rpc; response: nakama.api.Rpc };
   UnlinkApple: { request: nakama.api.AccountApple; response: google.protobuf.Empty };
@@ -1431,6 +1469,7 @@ export interface ApiMethods {
   WriteStorageObjects: { request: nakama.api.WriteStorageObjectsRequest; response: nakama.api.StorageObjectAcks };
   WriteTournamentRecord: { request: nakama.api.WriteTournamentRecordRequest; response: nakama.api.LeaderboardRecord };
   TestingEcho: { request: muster.testing.Sample; response: muster.testing.Sample };
+  TestingTransfer: { request: muster.testing.Transfer; response: muster.testing.TransferResult };
 }
 /** Every payload an Envelope can carry, by field name. */
 export interface EnvelopePayloads {

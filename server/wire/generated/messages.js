@@ -6947,6 +6947,7 @@ export const nakama = $root.nakama = (() => {
             Notification.prototype.sender_id = "";
             Notification.prototype.create_time = null;
             Notification.prototype.persistent = false;
+            Notification.prototype.read = false;
 
             Notification.encode = function encode(message, writer, q) {
                 if (!writer)
@@ -6969,6 +6970,8 @@ export const nakama = $root.nakama = (() => {
                     $root.google.protobuf.Timestamp.encode(message.create_time, writer.uint32(50).fork(), q + 1).ldelim();
                 if (message.persistent != null && Object.hasOwnProperty.call(message, "persistent"))
                     writer.uint32(56).bool(message.persistent);
+                if (message.read != null && Object.hasOwnProperty.call(message, "read"))
+                    writer.uint32(8000).bool(message.read);
                 return writer;
             };
 
@@ -7023,6 +7026,10 @@ export const nakama = $root.nakama = (() => {
                             message.persistent = reader.bool();
                             break;
                         }
+                    case 1000: {
+                            message.read = reader.bool();
+                            break;
+                        }
                     default:
                         reader.skipType(tag & 7, long);
                         break;
@@ -7051,6 +7058,7 @@ export const nakama = $root.nakama = (() => {
 
             NotificationList.prototype.notifications = $util.emptyArray;
             NotificationList.prototype.cacheable_cursor = "";
+            NotificationList.prototype.unread_count = 0;
 
             NotificationList.encode = function encode(message, writer, q) {
                 if (!writer)
@@ -7064,6 +7072,8 @@ export const nakama = $root.nakama = (() => {
                         $root.nakama.api.Notification.encode(message.notifications[i], writer.uint32(10).fork(), q + 1).ldelim();
                 if (message.cacheable_cursor != null && Object.hasOwnProperty.call(message, "cacheable_cursor"))
                     writer.uint32(18).string(message.cacheable_cursor);
+                if (message.unread_count != null && Object.hasOwnProperty.call(message, "unread_count"))
+                    writer.uint32(8000).int32(message.unread_count);
                 return writer;
             };
 
@@ -7100,6 +7110,10 @@ export const nakama = $root.nakama = (() => {
                             message.cacheable_cursor = reader.string();
                             break;
                         }
+                    case 1000: {
+                            message.unread_count = reader.int32();
+                            break;
+                        }
                     default:
                         reader.skipType(tag & 7, long);
                         break;
@@ -7114,6 +7128,76 @@ export const nakama = $root.nakama = (() => {
             };
 
             return NotificationList;
+        })();
+
+        api.ReadNotificationsRequest = (function() {
+
+            function ReadNotificationsRequest(properties) {
+                this.ids = [];
+                if (properties)
+                    for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            }
+
+            ReadNotificationsRequest.prototype.ids = $util.emptyArray;
+
+            ReadNotificationsRequest.encode = function encode(message, writer, q) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (q === undefined)
+                    q = 0;
+                if (q > $util.recursionLimit)
+                    throw Error("max depth exceeded");
+                if (message.ids != null && message.ids.length)
+                    for (let i = 0; i < message.ids.length; ++i)
+                        writer.uint32(10).string(message.ids[i]);
+                return writer;
+            };
+
+            ReadNotificationsRequest.decode = function decode(reader, length, error, long) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (long === undefined)
+                    long = 0;
+                if (long > $Reader.recursionLimit)
+                    throw Error("maximum nesting depth exceeded");
+                let end, message;
+                if (length === undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = new $root.nakama.api.ReadNotificationsRequest();
+                while (reader.pos < end) {
+                    let tag = reader.uint32();
+                    if (tag === error)
+                        break;
+                    switch (tag >>> 3) {
+                    case 1: {
+                            if (!(message.ids && message.ids.length))
+                                message.ids = [];
+                            message.ids.push(reader.string());
+                            break;
+                        }
+                    default:
+                        reader.skipType(tag & 7, long);
+                        break;
+                    }
+                }
+                if (length !== undefined) {
+                    if (reader.pos !== end)
+                        throw RangeError("index out of range");
+                    reader.len = length;
+                }
+                return message;
+            };
+
+            return ReadNotificationsRequest;
         })();
 
         api.PromoteGroupUsersRequest = (function() {
@@ -20851,6 +20935,79 @@ export const muster = $root.muster = (() => {
             return StreamPresenceEvent;
         })();
 
+        cluster.StreamPosition = (function() {
+
+            function StreamPosition(properties) {
+                if (properties)
+                    for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            }
+
+            StreamPosition.prototype.sequence = $util.Long ? $util.Long.fromBits(0,0,false) : 0;
+            StreamPosition.prototype.time = $util.Long ? $util.Long.fromBits(0,0,false) : 0;
+
+            StreamPosition.encode = function encode(message, writer, q) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (q === undefined)
+                    q = 0;
+                if (q > $util.recursionLimit)
+                    throw Error("max depth exceeded");
+                if (message.sequence != null && Object.hasOwnProperty.call(message, "sequence"))
+                    writer.uint32(8).int64(message.sequence);
+                if (message.time != null && Object.hasOwnProperty.call(message, "time"))
+                    writer.uint32(16).int64(message.time);
+                return writer;
+            };
+
+            StreamPosition.decode = function decode(reader, length, error, long) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (long === undefined)
+                    long = 0;
+                if (long > $Reader.recursionLimit)
+                    throw Error("maximum nesting depth exceeded");
+                let end, message;
+                if (length === undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = new $root.muster.cluster.StreamPosition();
+                while (reader.pos < end) {
+                    let tag = reader.uint32();
+                    if (tag === error)
+                        break;
+                    switch (tag >>> 3) {
+                    case 1: {
+                            message.sequence = reader.int64();
+                            break;
+                        }
+                    case 2: {
+                            message.time = reader.int64();
+                            break;
+                        }
+                    default:
+                        reader.skipType(tag & 7, long);
+                        break;
+                    }
+                }
+                if (length !== undefined) {
+                    if (reader.pos !== end)
+                        throw RangeError("index out of range");
+                    reader.len = length;
+                }
+                return message;
+            };
+
+            return StreamPosition;
+        })();
+
         cluster.StreamFrame = (function() {
 
             function StreamFrame(properties) {
@@ -20866,6 +21023,7 @@ export const muster = $root.muster = (() => {
             StreamFrame.prototype.presences = null;
             StreamFrame.prototype.closed = null;
             StreamFrame.prototype.session_ids = $util.emptyArray;
+            StreamFrame.prototype.position = null;
 
             let $oneOfFields;
 
@@ -20892,6 +21050,8 @@ export const muster = $root.muster = (() => {
                 if (message.session_ids != null && message.session_ids.length)
                     for (let i = 0; i < message.session_ids.length; ++i)
                         writer.uint32(42).string(message.session_ids[i]);
+                if (message.position != null && Object.hasOwnProperty.call(message, "position"))
+                    $root.muster.cluster.StreamPosition.encode(message.position, writer.uint32(50).fork(), q + 1).ldelim();
                 return writer;
             };
 
@@ -20938,6 +21098,10 @@ export const muster = $root.muster = (() => {
                             if (!(message.session_ids && message.session_ids.length))
                                 message.session_ids = [];
                             message.session_ids.push(reader.string());
+                            break;
+                        }
+                    case 6: {
+                            message.position = $root.muster.cluster.StreamPosition.decode(reader, reader.uint32(), undefined, long + 1);
                             break;
                         }
                     default:
@@ -21224,12 +21388,309 @@ export const muster = $root.muster = (() => {
             return ControlFrame;
         })();
 
+        cluster.NotificationBroadcast = (function() {
+
+            function NotificationBroadcast(properties) {
+                this.user_ids = [];
+                this.ids = [];
+                if (properties)
+                    for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            }
+
+            NotificationBroadcast.prototype.subject = "";
+            NotificationBroadcast.prototype.content = "";
+            NotificationBroadcast.prototype.code = 0;
+            NotificationBroadcast.prototype.sender_id = "";
+            NotificationBroadcast.prototype.persistent = false;
+            NotificationBroadcast.prototype.create_time = $util.Long ? $util.Long.fromBits(0,0,false) : 0;
+            NotificationBroadcast.prototype.user_ids = $util.emptyArray;
+            NotificationBroadcast.prototype.ids = $util.emptyArray;
+
+            NotificationBroadcast.encode = function encode(message, writer, q) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (q === undefined)
+                    q = 0;
+                if (q > $util.recursionLimit)
+                    throw Error("max depth exceeded");
+                if (message.subject != null && Object.hasOwnProperty.call(message, "subject"))
+                    writer.uint32(10).string(message.subject);
+                if (message.content != null && Object.hasOwnProperty.call(message, "content"))
+                    writer.uint32(18).string(message.content);
+                if (message.code != null && Object.hasOwnProperty.call(message, "code"))
+                    writer.uint32(24).int32(message.code);
+                if (message.sender_id != null && Object.hasOwnProperty.call(message, "sender_id"))
+                    writer.uint32(34).string(message.sender_id);
+                if (message.persistent != null && Object.hasOwnProperty.call(message, "persistent"))
+                    writer.uint32(40).bool(message.persistent);
+                if (message.create_time != null && Object.hasOwnProperty.call(message, "create_time"))
+                    writer.uint32(48).int64(message.create_time);
+                if (message.user_ids != null && message.user_ids.length)
+                    for (let i = 0; i < message.user_ids.length; ++i)
+                        writer.uint32(58).string(message.user_ids[i]);
+                if (message.ids != null && message.ids.length)
+                    for (let i = 0; i < message.ids.length; ++i)
+                        writer.uint32(66).string(message.ids[i]);
+                return writer;
+            };
+
+            NotificationBroadcast.decode = function decode(reader, length, error, long) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (long === undefined)
+                    long = 0;
+                if (long > $Reader.recursionLimit)
+                    throw Error("maximum nesting depth exceeded");
+                let end, message;
+                if (length === undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = new $root.muster.cluster.NotificationBroadcast();
+                while (reader.pos < end) {
+                    let tag = reader.uint32();
+                    if (tag === error)
+                        break;
+                    switch (tag >>> 3) {
+                    case 1: {
+                            message.subject = reader.string();
+                            break;
+                        }
+                    case 2: {
+                            message.content = reader.string();
+                            break;
+                        }
+                    case 3: {
+                            message.code = reader.int32();
+                            break;
+                        }
+                    case 4: {
+                            message.sender_id = reader.string();
+                            break;
+                        }
+                    case 5: {
+                            message.persistent = reader.bool();
+                            break;
+                        }
+                    case 6: {
+                            message.create_time = reader.int64();
+                            break;
+                        }
+                    case 7: {
+                            if (!(message.user_ids && message.user_ids.length))
+                                message.user_ids = [];
+                            message.user_ids.push(reader.string());
+                            break;
+                        }
+                    case 8: {
+                            if (!(message.ids && message.ids.length))
+                                message.ids = [];
+                            message.ids.push(reader.string());
+                            break;
+                        }
+                    default:
+                        reader.skipType(tag & 7, long);
+                        break;
+                    }
+                }
+                if (length !== undefined) {
+                    if (reader.pos !== end)
+                        throw RangeError("index out of range");
+                    reader.len = length;
+                }
+                return message;
+            };
+
+            return NotificationBroadcast;
+        })();
+
         return cluster;
     })();
 
     muster.testing = (function() {
 
         const testing = {};
+
+        testing.Transfer = (function() {
+
+            function Transfer(properties) {
+                if (properties)
+                    for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            }
+
+            Transfer.prototype.key = "";
+            Transfer.prototype.from_id = "";
+            Transfer.prototype.to_id = "";
+            Transfer.prototype.coins = $util.Long ? $util.Long.fromBits(0,0,false) : 0;
+            Transfer.prototype.with_object = false;
+
+            Transfer.encode = function encode(message, writer, q) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (q === undefined)
+                    q = 0;
+                if (q > $util.recursionLimit)
+                    throw Error("max depth exceeded");
+                if (message.key != null && Object.hasOwnProperty.call(message, "key"))
+                    writer.uint32(10).string(message.key);
+                if (message.from_id != null && Object.hasOwnProperty.call(message, "from_id"))
+                    writer.uint32(18).string(message.from_id);
+                if (message.to_id != null && Object.hasOwnProperty.call(message, "to_id"))
+                    writer.uint32(26).string(message.to_id);
+                if (message.coins != null && Object.hasOwnProperty.call(message, "coins"))
+                    writer.uint32(32).int64(message.coins);
+                if (message.with_object != null && Object.hasOwnProperty.call(message, "with_object"))
+                    writer.uint32(40).bool(message.with_object);
+                return writer;
+            };
+
+            Transfer.decode = function decode(reader, length, error, long) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (long === undefined)
+                    long = 0;
+                if (long > $Reader.recursionLimit)
+                    throw Error("maximum nesting depth exceeded");
+                let end, message;
+                if (length === undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = new $root.muster.testing.Transfer();
+                while (reader.pos < end) {
+                    let tag = reader.uint32();
+                    if (tag === error)
+                        break;
+                    switch (tag >>> 3) {
+                    case 1: {
+                            message.key = reader.string();
+                            break;
+                        }
+                    case 2: {
+                            message.from_id = reader.string();
+                            break;
+                        }
+                    case 3: {
+                            message.to_id = reader.string();
+                            break;
+                        }
+                    case 4: {
+                            message.coins = reader.int64();
+                            break;
+                        }
+                    case 5: {
+                            message.with_object = reader.bool();
+                            break;
+                        }
+                    default:
+                        reader.skipType(tag & 7, long);
+                        break;
+                    }
+                }
+                if (length !== undefined) {
+                    if (reader.pos !== end)
+                        throw RangeError("index out of range");
+                    reader.len = length;
+                }
+                return message;
+            };
+
+            return Transfer;
+        })();
+
+        testing.TransferResult = (function() {
+
+            function TransferResult(properties) {
+                if (properties)
+                    for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            }
+
+            TransferResult.prototype.from_coins = $util.Long ? $util.Long.fromBits(0,0,false) : 0;
+            TransferResult.prototype.to_coins = $util.Long ? $util.Long.fromBits(0,0,false) : 0;
+            TransferResult.prototype.version = "";
+
+            TransferResult.encode = function encode(message, writer, q) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (q === undefined)
+                    q = 0;
+                if (q > $util.recursionLimit)
+                    throw Error("max depth exceeded");
+                if (message.from_coins != null && Object.hasOwnProperty.call(message, "from_coins"))
+                    writer.uint32(8).int64(message.from_coins);
+                if (message.to_coins != null && Object.hasOwnProperty.call(message, "to_coins"))
+                    writer.uint32(16).int64(message.to_coins);
+                if (message.version != null && Object.hasOwnProperty.call(message, "version"))
+                    writer.uint32(26).string(message.version);
+                return writer;
+            };
+
+            TransferResult.decode = function decode(reader, length, error, long) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (long === undefined)
+                    long = 0;
+                if (long > $Reader.recursionLimit)
+                    throw Error("maximum nesting depth exceeded");
+                let end, message;
+                if (length === undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = new $root.muster.testing.TransferResult();
+                while (reader.pos < end) {
+                    let tag = reader.uint32();
+                    if (tag === error)
+                        break;
+                    switch (tag >>> 3) {
+                    case 1: {
+                            message.from_coins = reader.int64();
+                            break;
+                        }
+                    case 2: {
+                            message.to_coins = reader.int64();
+                            break;
+                        }
+                    case 3: {
+                            message.version = reader.string();
+                            break;
+                        }
+                    default:
+                        reader.skipType(tag & 7, long);
+                        break;
+                    }
+                }
+                if (length !== undefined) {
+                    if (reader.pos !== end)
+                        throw RangeError("index out of range");
+                    reader.len = length;
+                }
+                return message;
+            };
+
+            return TransferResult;
+        })();
 
         testing.Sample = (function() {
 
