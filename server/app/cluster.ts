@@ -3,6 +3,10 @@ import type { Logger } from 'pino';
 import type { Bus } from '../cluster/bus.ts';
 import { MemoryBus } from '../cluster/bus-memory.ts';
 import { RedisBus } from '../cluster/bus-redis.ts';
+import type { SharedCounters } from '../cluster/counters.ts';
+import { FallbackCounters } from '../cluster/counters-fallback.ts';
+import { MemoryCounters } from '../cluster/counters-memory.ts';
+import { RedisCounters } from '../cluster/counters-redis.ts';
 import { MemoryHub } from '../cluster/memory-hub.ts';
 import type { NodeId } from '../cluster/nodes.ts';
 import { MemoryNodes } from '../cluster/nodes-memory.ts';
@@ -20,6 +24,10 @@ import { subsystem } from '../platform/log.ts';
 export interface ClusterPorts {
   readonly bus: Bus;
   readonly presence: PresenceTracker;
+  /** Never UNAVAILABLE: while Redis is away the node counts by itself. */
+  readonly counters: SharedCounters;
+  /** No other node can join: what this one counts for itself holds altogether. */
+  readonly isAlone: boolean;
 }
 
 /** How long a node that starts waits for Redis. */
@@ -45,7 +53,7 @@ async function stayAlone({ config, log, clock }: Parts, disposer: Disposer): Pro
   disposer.add('node directory', () => nodes.stop());
   const bus = new MemoryBus(hub, config.name, log);
   disposer.add('bus', () => bus.close());
-  return { bus, presence: new MemoryPresence(hub, nodes) };
+  return { bus, presence: new MemoryPresence(hub, nodes), counters: new MemoryCounters(hub, clock), isAlone: true };
 }
 
 async function joinRedis({ config, log, clock }: Parts, disposer: Disposer): Promise<ClusterPorts> {
@@ -74,7 +82,13 @@ async function joinRedis({ config, log, clock }: Parts, disposer: Disposer): Pro
   disposer.add('node directory', () => nodes.stop());
   tend('sweep presences that nobody holds', presence.sweepOrphans());
   log.info({ node: nodes.self }, 'joined the cluster');
-  return { bus, presence };
+  const counters = new FallbackCounters({
+    shared: new RedisCounters(link),
+    isUp: () => link.isUp,
+    own: new MemoryCounters(new MemoryHub(), clock),
+    clock,
+  });
+  return { bus, presence, counters, isAlone: false };
 }
 
 /** Names must differ between nodes: one that was not given a name makes one up. */

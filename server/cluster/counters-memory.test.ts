@@ -4,7 +4,7 @@ import { MemoryCounters } from './counters-memory.ts';
 import { MemoryHub } from './memory-hub.ts';
 
 const rate = { perSecond: 1, burst: 1 };
-const policy = { limit: 2, windowMs: 1000, lockMs: 10_000 };
+const policy = { limit: 2, windowMs: 1000, lockMs: 10_000, attemptMs: 60_000 };
 
 describe('bounds of the in-memory counters', () => {
   it('forgets the bucket that was not used for longest', async () => {
@@ -18,23 +18,19 @@ describe('bounds of the in-memory counters', () => {
 
   it('cannot be talked out of a lock by failures of other keys', async () => {
     const counters = new MemoryCounters(new MemoryHub(), new ManualClock(), 10);
-    await counters.fail('victim', policy);
-    await counters.fail('victim', policy);
-    for (let i = 0; i < 1000; i++) await counters.fail(`noise ${i}`, policy);
-    expect(await counters.isLocked('victim')).toBe(true);
+    for (let i = 0; i < 2; i++) await (await counters.attempt('victim', policy))?.failed();
+    for (let i = 0; i < 1000; i++) await (await counters.attempt(`noise ${i}`, policy))?.failed();
+    expect(await counters.attempt('victim', policy)).toBeNull();
   });
 
   it('goes by the monotonic clock, whatever happens to the wall clock', async () => {
     const clock = new ManualClock();
     const counters = new MemoryCounters(new MemoryHub(), clock);
-    await counters.fail('k', policy);
-    await counters.fail('k', policy);
+    for (let i = 0; i < 2; i++) await (await counters.attempt('k', policy))?.failed();
     clock.setNow(clock.now() + 3_600_000);
-    expect(await counters.isLocked('k')).toBe(true);
-    const { until } = await counters.fail('k', policy);
-    expect(until).toBe(clock.now() + 10_000);
+    expect(await counters.attempt('k', policy)).toBeNull();
     clock.setNow(0);
     clock.advance(10_000);
-    expect(await counters.isLocked('k')).toBe(false);
+    expect(await counters.attempt('k', policy)).not.toBeNull();
   });
 });

@@ -1,6 +1,5 @@
 import type { Clock } from '../platform/clock.ts';
-import { invalidArgument } from '../platform/errors.ts';
-import { type Lock, type LockPolicy, maxLockFailures, type Rate, type SharedCounters } from './counters.ts';
+import { type Attempt, checkPolicy, checkTake, type LockPolicy, type Rate, type SharedCounters } from './counters.ts';
 import type { MemoryHub } from './memory-hub.ts';
 
 /** Counters of nodes that live in one process. */
@@ -9,7 +8,7 @@ export class MemoryCounters implements SharedCounters {
   readonly #clock: Clock;
   readonly #maxKeys: number;
 
-  /** `maxKeys`: buckets held, and as many keys with failures. */
+  /** `maxKeys`: buckets held, and as many keys with failures, with attempts under way, and with locks. */
   constructor(hub: MemoryHub, clock: Clock, maxKeys = defaultMaxKeys) {
     this.#table = hub.part(CounterTable);
     this.#clock = clock;
@@ -17,8 +16,7 @@ export class MemoryCounters implements SharedCounters {
   }
 
   async take(key: string, rate: Rate, cost = 1): Promise<boolean> {
-    if (!(positive(rate.perSecond) && positive(rate.burst))) throw invalidArgument('rate must be positive');
-    if (!(cost >= 0 && cost <= rate.burst)) throw invalidArgument('cost must be between 0 and the burst');
+    checkTake(rate, cost);
     const now = this.#clock.monotonic();
     const { buckets } = this.#table;
     const known = buckets.get(key);
@@ -27,38 +25,27 @@ export class MemoryCounters implements SharedCounters {
     const paid = tokens >= cost;
     const left = paid ? tokens - cost : tokens;
     const fullAt = now + ((rate.burst - left) * 1000) / rate.perSecond;
-    touch(buckets, key, { tokens: left, at: now, endsAt: fullAt });
-    trim(buckets, now, this.#maxKeys);
+    this.#put(buckets, key, { tokens: left, at: now, endsAt: fullAt }, now);
     return paid;
   }
 
-  async fail(key: string, policy: LockPolicy): Promise<Lock> {
-    const { limit, windowMs, lockMs } = policy;
-    if (
-      !(Number.isInteger(limit) && limit >= 1 && limit <= maxLockFailures && positive(windowMs) && positive(lockMs))
-    ) {
-      throw invalidArgument('lock policy makes no sense');
-    }
+  async attempt(key: string, policy: LockPolicy): Promise<Attempt | null> {
+    checkPolicy(policy);
     const now = this.#clock.monotonic();
-    const { failing, locked } = this.#table;
-    const lockedUntil = this.#lockedUntil(key, now);
-    if (lockedUntil !== undefined) return this.#lock(lockedUntil, now);
-
-    const recent = (failing.get(key)?.times ?? []).filter((time) => time > now - windowMs);
-    recent.push(now);
-    if (recent.length < limit) {
-      touch(failing, key, { times: recent, endsAt: now + windowMs });
-      trim(failing, now, this.#maxKeys);
-      return { locked: false };
-    }
-    failing.delete(key);
-    touch(locked, key, { endsAt: now + lockMs });
-    trim(locked, now, this.#maxKeys);
-    return this.#lock(now + lockMs, now);
-  }
-
-  async isLocked(key: string): Promise<boolean> {
-    return this.#lockedUntil(key, this.#clock.monotonic()) !== undefined;
+    if (this.#isLocked(key, now)) return null;
+    const { failing, open } = this.#table;
+    const started = recent(open.get(key), now - policy.attemptMs);
+    const failures = recent(failing.get(key), now - policy.windowMs);
+    if (failures.length + started.length >= policy.limit) return null;
+    const attempt = { at: now };
+    this.#put(open, key, { times: [...started, attempt], endsAt: now + policy.attemptMs }, now);
+    return {
+      failed: async () => {
+        this.#close(key, attempt);
+        this.#fail(key, policy);
+      },
+      released: async () => this.#close(key, attempt),
+    };
   }
 
   async reset(key: string): Promise<void> {
@@ -66,13 +53,36 @@ export class MemoryCounters implements SharedCounters {
     this.#table.locked.delete(key);
   }
 
-  #lockedUntil(key: string, now: number): number | undefined {
-    const lock = this.#table.locked.get(key);
-    return lock !== undefined && lock.endsAt > now ? lock.endsAt : undefined;
+  #isLocked(key: string, now: number): boolean {
+    return (this.#table.locked.get(key)?.endsAt ?? now) > now;
   }
 
-  #lock(until: number, now: number): Lock {
-    return { locked: true, until: Math.ceil(this.#clock.now() + until - now) };
+  #close(key: string, attempt: Moment): void {
+    const { open } = this.#table;
+    const known = open.get(key);
+    if (known === undefined) return;
+    const times = known.times.filter((other) => other !== attempt);
+    if (times.length === 0) open.delete(key);
+    else open.set(key, { ...known, times });
+  }
+
+  #fail(key: string, { limit, windowMs, lockMs }: LockPolicy): void {
+    const now = this.#clock.monotonic();
+    if (this.#isLocked(key, now)) return;
+    const { failing, locked } = this.#table;
+    const times = [...recent(failing.get(key), now - windowMs), { at: now }];
+    if (times.length < limit) {
+      this.#put(failing, key, { times, endsAt: now + windowMs }, now);
+      return;
+    }
+    failing.delete(key);
+    this.#put(locked, key, { endsAt: now + lockMs }, now);
+  }
+
+  #put<T extends Expiring>(map: Map<string, T>, key: string, value: T, now: number): void {
+    map.delete(key);
+    map.set(key, value);
+    trim(map, now, this.#maxKeys);
   }
 }
 
@@ -92,23 +102,25 @@ interface Bucket extends Expiring {
   readonly at: number;
 }
 
-interface Failures extends Expiring {
-  readonly times: readonly number[];
+interface Moment {
+  readonly at: number;
+}
+
+interface Moments extends Expiring {
+  readonly times: readonly Moment[];
 }
 
 /** The part of the hub that counts. Each map's order is that of last use. */
 class CounterTable {
   readonly buckets = new Map<string, Bucket>();
-  readonly failing = new Map<string, Failures>();
+  readonly failing = new Map<string, Moments>();
+  /** Attempts under way, by when they began. */
+  readonly open = new Map<string, Moments>();
   readonly locked = new Map<string, Expiring>();
 }
 
-const positive = (value: number): boolean => Number.isFinite(value) && value > 0;
-
-function touch<T>(map: Map<string, T>, key: string, value: T): void {
-  map.delete(key);
-  map.set(key, value);
-}
+const recent = (moments: Moments | undefined, after: number): Moment[] =>
+  moments === undefined ? [] : moments.times.filter(({ at }) => at > after);
 
 function trim<T extends Expiring>(map: Map<string, T>, now: number, maxKeys: number): void {
   let looked = 0;

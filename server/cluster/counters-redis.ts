@@ -1,6 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { invalidArgument } from '../platform/errors.ts';
-import { type Lock, type LockPolicy, maxLockFailures, type Rate, type SharedCounters } from './counters.ts';
+import { type Attempt, checkPolicy, checkTake, type LockPolicy, type Rate, type SharedCounters } from './counters.ts';
 import type { RedisLink } from './redis-link.ts';
 
 /**
@@ -15,50 +15,44 @@ export class RedisCounters implements SharedCounters {
   }
 
   async take(key: string, rate: Rate, cost = 1): Promise<boolean> {
-    if (!(positive(rate.perSecond) && positive(rate.burst))) throw invalidArgument('rate must be positive');
-    if (!(cost >= 0 && cost <= rate.burst)) throw invalidArgument('cost must be between 0 and the burst');
+    checkTake(rate, cost);
+    const bucket = this.#link.key(`counters:bucket:${key}`);
     const { perSecond, burst } = rate;
-    const paid = await this.#link.run((redis) =>
-      scripted(redis).countersTake(this.#bucketKey(key), perSecond, burst, cost),
-    );
-    return paid === 1;
+    return (await this.#link.run((redis) => scripted(redis).countersTake(bucket, perSecond, burst, cost))) === 1;
   }
 
-  async fail(key: string, policy: LockPolicy): Promise<Lock> {
-    const { limit, windowMs, lockMs } = policy;
-    if (
-      !(Number.isInteger(limit) && limit >= 1 && limit <= maxLockFailures && positive(windowMs) && positive(lockMs))
-    ) {
-      throw invalidArgument('lock policy makes no sense');
-    }
-    const until = await this.#link.run((redis) =>
-      scripted(redis).countersFail(this.#failuresKey(key), this.#lockKey(key), limit, windowMs, lockMs),
+  async attempt(key: string, policy: LockPolicy): Promise<Attempt | null> {
+    checkPolicy(policy);
+    const { limit, windowMs, lockMs, attemptMs } = policy;
+    const keys = this.#lockKeys(key);
+    const id = randomBytes(9).toString('base64');
+    const granted = await this.#link.run((redis) =>
+      scripted(redis).countersAttempt(...keys, id, limit, windowMs, attemptMs),
     );
-    return until === 0 ? { locked: false } : { locked: true, until };
-  }
-
-  async isLocked(key: string): Promise<boolean> {
-    return (await this.#link.run((redis) => redis.exists(this.#lockKey(key)))) === 1;
+    if (granted === 0) return null;
+    return {
+      failed: async () => {
+        await this.#link.run((redis) => scripted(redis).countersFail(...keys, id, limit, windowMs, lockMs));
+      },
+      released: async () => {
+        await this.#link.run((redis) => redis.zrem(keys[1], id));
+      },
+    };
   }
 
   async reset(key: string): Promise<void> {
-    await this.#link.run((redis) => redis.del(this.#failuresKey(key), this.#lockKey(key)));
+    const [failures, , lock] = this.#lockKeys(key);
+    await this.#link.run((redis) => redis.del(failures, lock));
   }
 
-  #bucketKey(key: string): string {
-    return this.#link.key(`counters:bucket:${key}`);
-  }
-
-  #failuresKey(key: string): string {
-    return this.#link.key(`counters:failures:${key}`);
-  }
-
-  #lockKey(key: string): string {
-    return this.#link.key(`counters:lock:${key}`);
+  #lockKeys(key: string): LockKeys {
+    const named = (kind: string): string => this.#link.key(`counters:${kind}:${key}`);
+    return [named('failures'), named('open'), named('lock')];
   }
 }
 
-const positive = (value: number): boolean => Number.isFinite(value) && value > 0;
+/** Of the failures, of the attempts under way, and of the lock. */
+type LockKeys = readonly [failures: string, open: string, lock: string];
 
 const prelude = `
 local time = redis.call('TIME')
@@ -90,39 +84,60 @@ end
 return paid
 `;
 
-/** The failures are a list of their times, oldest first; the lock says until when. */
-const fail = `
+/** The failures are a list of their times, oldest first; the attempts under way a set, ordered by when they began. */
+const lockPrelude = `
 ${prelude}
-local failures, lock = KEYS[1], KEYS[2]
-local limit, window, lock_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local locked = redis.call('GET', lock)
-if locked then return tonumber(locked) end
-
-local oldest = redis.call('LINDEX', failures, 0)
-while oldest and tonumber(oldest) <= now - window do
-  redis.call('LPOP', failures)
-  oldest = redis.call('LINDEX', failures, 0)
+local failures, open, lock = KEYS[1], KEYS[2], KEYS[3]
+local id, limit, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local function recent_failures()
+  local oldest = redis.call('LINDEX', failures, 0)
+  while oldest and tonumber(oldest) <= now - window do
+    redis.call('LPOP', failures)
+    oldest = redis.call('LINDEX', failures, 0)
+  end
+  return redis.call('LLEN', failures)
 end
-if redis.call('LLEN', failures) + 1 < limit then
+`;
+
+const attempt = `
+${lockPrelude}
+local attempt_ms = tonumber(ARGV[4])
+if redis.call('EXISTS', lock) == 1 then return 0 end
+redis.call('ZREMRANGEBYSCORE', open, '-inf', string.format('%.3f', now - attempt_ms))
+if recent_failures() + redis.call('ZCARD', open) >= limit then return 0 end
+redis.call('ZADD', open, string.format('%.3f', now), id)
+redis.call('PEXPIRE', open, duration(attempt_ms))
+return 1
+`;
+
+const fail = `
+${lockPrelude}
+local lock_ms = tonumber(ARGV[4])
+redis.call('ZREM', open, id)
+if redis.call('EXISTS', lock) == 1 then return 0 end
+if recent_failures() + 1 < limit then
   redis.call('RPUSH', failures, string.format('%.3f', now))
   redis.call('PEXPIRE', failures, duration(window))
   return 0
 end
-local ends = math.ceil(now + math.min(lock_ms, 1e15))
-redis.call('SET', lock, string.format('%.0f', ends), 'PX', duration(lock_ms))
+redis.call('SET', lock, 1, 'PX', duration(lock_ms))
 redis.call('DEL', failures)
-return ends
+return 1
 `;
+
+type LockArguments = [...keys: LockKeys, id: string, limit: number, windowMs: number, ms: number];
 
 interface Scripted {
   countersTake(bucket: string, perSecond: number, burst: number, cost: number): Promise<number>;
-  countersFail(failures: string, lock: string, limit: number, windowMs: number, lockMs: number): Promise<number>;
+  countersAttempt(...args: LockArguments): Promise<number>;
+  countersFail(...args: LockArguments): Promise<number>;
 }
 
 function scripted(redis: Redis): Scripted {
   if (!('countersTake' in redis)) {
     redis.defineCommand('countersTake', { lua: take, numberOfKeys: 1 });
-    redis.defineCommand('countersFail', { lua: fail, numberOfKeys: 2 });
+    redis.defineCommand('countersAttempt', { lua: attempt, numberOfKeys: 3 });
+    redis.defineCommand('countersFail', { lua: fail, numberOfKeys: 3 });
   }
   return redis as unknown as Scripted;
 }

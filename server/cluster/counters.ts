@@ -1,3 +1,5 @@
+import { invalidArgument } from '../platform/errors.ts';
+
 /** A token bucket: `burst` at once, then `perSecond`. */
 export interface Rate {
   readonly perSecond: number;
@@ -9,12 +11,16 @@ export interface LockPolicy {
   readonly limit: number;
   readonly windowMs: number;
   readonly lockMs: number;
+  /** How long an attempt may be under way; one that is not settled by then is forgotten, since its node has died. */
+  readonly attemptMs: number;
 }
 
-export interface Lock {
-  readonly locked: boolean;
-  /** Unix milliseconds when the lock ends; set when locked. */
-  readonly until?: number;
+/** Leave to try once what may fail only so often. Whoever has it settles it, once, by one of the two. */
+export interface Attempt {
+  /** It has failed, and counts. */
+  failed(): Promise<void>;
+  /** It has not failed, or never came to it. */
+  released(): Promise<void>;
 }
 
 /**
@@ -31,16 +37,31 @@ export interface SharedCounters {
   take(key: string, rate: Rate, cost?: number): Promise<boolean>;
 
   /**
-   * Counts a failure. While the key is locked a failure changes nothing; after the lock counting begins anew.
+   * Asks leave for one attempt; null while the key is locked, and while as many attempts are under way as could still
+   * fail. The failure that reaches the limit locks the key; after the lock counting begins anew. So never more than
+   * `limit` attempts fail within any `windowMs` (or `lockMs`, if that is shorter), however many are asked for at once
+   * and on however many nodes.
    * INVALID_ARGUMENT when the policy makes no sense (a limit outside 1-`maxLockFailures`, a time that is not positive).
    */
-  fail(key: string, policy: LockPolicy): Promise<Lock>;
+  attempt(key: string, policy: LockPolicy): Promise<Attempt | null>;
 
-  isLocked(key: string): Promise<boolean>;
-
-  /** Forgets failures and lock of the key (not what was taken from its bucket). */
+  /** Forgets failures and lock of the key (not attempts that are under way, nor what was taken from its bucket). */
   reset(key: string): Promise<void>;
 }
 
 /** The highest `limit` of a lock policy. */
 export const maxLockFailures = 1000;
+
+/** Throws INVALID_ARGUMENT when such a cost can never be taken at that rate. */
+export function checkTake({ perSecond, burst }: Rate, cost: number): void {
+  if (!(positive(perSecond) && positive(burst))) throw invalidArgument('rate must be positive');
+  if (!(cost >= 0 && cost <= burst)) throw invalidArgument('cost must be between 0 and the burst');
+}
+
+/** Throws INVALID_ARGUMENT when the policy makes no sense. */
+export function checkPolicy({ limit, windowMs, lockMs, attemptMs }: LockPolicy): void {
+  const countable = Number.isInteger(limit) && limit >= 1 && limit <= maxLockFailures;
+  if (!countable || ![windowMs, lockMs, attemptMs].every(positive)) throw invalidArgument('lock policy makes no sense');
+}
+
+const positive = (value: number): boolean => Number.isFinite(value) && value > 0;

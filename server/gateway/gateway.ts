@@ -58,10 +58,11 @@ export class Gateway {
     const { socket } = credentials;
     const user = this.authenticator.authenticate(method.options.auth, credentials);
     if (user !== null) this.limits.checkUser(user.id);
-    this.limits.checkMethod(method, clientAddress);
+    const { perAddress } = method.options;
     const door = socket === null ? 'http' : 'socket';
     const ctx: CallContext = { traceId: newId(), door, clientAddress, clientPort, user, socket };
     try {
+      if (perAddress !== undefined) await this.limits.checkMethod(method, perAddress, clientAddress);
       const hooked = await this.#before(name, ctx, request);
       // A request without fields cannot be refused by null (spec: http-auth-accounts.md, section 1.13).
       const isEmpty = entry.type.request.fields.length === 0;
@@ -104,11 +105,14 @@ export class Gateway {
     }
   }
 
-  /** Takes a socket out of all features, last in first out; each gets its turn even if another fails. */
-  async socketClosed(session: SocketSession): Promise<void> {
+  /**
+   * Takes a socket out of all features, last in first out; each gets its turn even if another fails.
+   * @param reason why it ends, in words.
+   */
+  async socketClosed(session: SocketSession, reason: string): Promise<void> {
     for (const feature of this.#features.toReversed()) {
       try {
-        await feature.socketClosed?.(session);
+        await feature.socketClosed?.(session, reason);
       } catch (error) {
         this.#log.error({ err: error, sid: session.id, feature: feature.name }, 'clean-up after a socket failed');
       }

@@ -21,7 +21,8 @@ export const limitOptions = [
     type: 'int',
     default: 10000,
     min: 1,
-    description: 'Sustained calls per second of one user, over all its sockets and HTTP, on one node.',
+    description:
+      'Sustained calls per second of one user, over all its sockets and HTTP, and about that over all nodes.',
   },
   {
     key: 'limits.user_calls_burst',
@@ -35,7 +36,7 @@ export const limitOptions = [
     type: 'int',
     default: 20000,
     min: 1,
-    description: 'Sustained calls per second of one client address on one node.',
+    description: 'Sustained calls per second of one client address, about that over all nodes.',
   },
   {
     key: 'limits.address_calls_burst',
@@ -73,6 +74,53 @@ export const limitOptions = [
     description: 'Logins that may wait for a password check; further ones are refused.',
   },
   {
+    key: 'limits.login_account_failures',
+    type: 'int',
+    default: 50,
+    min: 0,
+    max: 1000,
+    description:
+      'Wrong passwords for one account within the window, over all nodes, that lock it; 0 never locks. Sign-ins under way count until they end. The default is for bots only, since clients written for Nakama expect no lock; 5 is usual where people type passwords.',
+  },
+  {
+    key: 'limits.login_account_window_sec',
+    type: 'int',
+    default: 60,
+    min: 1,
+    description: 'Time in which wrong passwords for one account add up.',
+  },
+  {
+    key: 'limits.login_account_lock_sec',
+    type: 'int',
+    default: 60,
+    min: 1,
+    description:
+      'How long a locked account takes no password, not even the right one. Other ways to sign in stay open.',
+  },
+  {
+    key: 'limits.login_address_failures',
+    type: 'int',
+    default: 500,
+    min: 0,
+    max: 1000,
+    description:
+      'Wrong passwords, and accounts that do not exist, from one client address (IPv6: /64 network) within the window, over all nodes, that lock it out; 0 never does. Sign-ins under way count until they end. The default leaves room for the many players behind one address of a school or a mobile carrier; 10 is usual where each has their own.',
+  },
+  {
+    key: 'limits.login_address_window_sec',
+    type: 'int',
+    default: 600,
+    min: 1,
+    description: 'Time in which wrong passwords from one client address add up.',
+  },
+  {
+    key: 'limits.login_address_lock_sec',
+    type: 'int',
+    default: 600,
+    min: 1,
+    description: 'How long a client address that is locked out may not sign in by password.',
+  },
+  {
     key: 'limits.session_channels',
     type: 'int',
     default: 256,
@@ -91,7 +139,7 @@ export const limitOptions = [
     type: 'int',
     default: 100000,
     min: 1,
-    description: 'Callers tracked per kind of rate limit.',
+    description: 'Callers that one node tracks per kind of rate limit.',
   },
   {
     key: 'limits.token_cache',

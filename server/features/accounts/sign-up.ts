@@ -56,17 +56,23 @@ export class SignUp {
     return this.#findOrCreate({ find: signInByCustomId, insert: insertWithCustomId, value: id }, options);
   }
 
-  /** @param hash makes the bcrypt hash for a new account. */
-  async byEmail(email: string, hash: () => Promise<Buffer>, options: SignInOptions): Promise<SignInAccount> {
-    const extra = async (): Promise<Param[]> => [await hash()];
-    return this.#findOrCreate({ find: signInByEmail, insert: insertWithEmail, value: email, extra }, options);
+  /** Null when nobody has that address. Throws PERMISSION_DENIED when banned. */
+  async findByEmail(email: string): Promise<SignInAccount | null> {
+    return this.#find(signInByEmail, email);
   }
 
-  /** Throws NOT_FOUND when nobody has that name, PERMISSION_DENIED when banned. */
-  async byUsername(username: string): Promise<SignInAccount> {
-    const account = await this.#find(signInByUsername, username);
-    if (account === null) throw notFound('User account not found.');
-    return account;
+  /** Null when nobody has that name. Throws PERMISSION_DENIED when banned. */
+  async findByUsername(username: string): Promise<SignInAccount | null> {
+    return this.#find(signInByUsername, username);
+  }
+
+  /**
+   * For an address that nobody had; whoever got it meanwhile is answered. Throws NOT_FOUND when none is to be made.
+   * @param hash makes the bcrypt hash for the new account.
+   */
+  async createWithEmail(email: string, hash: () => Promise<Buffer>, options: SignInOptions): Promise<SignInAccount> {
+    const extra = async (): Promise<Param[]> => [await hash()];
+    return this.#create({ find: signInByEmail, insert: insertWithEmail, value: email, extra }, options);
   }
 
   /** Throws NOT_FOUND when the account is gone, PERMISSION_DENIED when banned. */
@@ -76,9 +82,11 @@ export class SignUp {
     return account;
   }
 
-  async #findOrCreate(identifier: Identifier, { create, username }: SignInOptions): Promise<SignInAccount> {
-    const found = await this.#find(identifier.find, identifier.value);
-    if (found !== null) return found;
+  async #findOrCreate(identifier: Identifier, options: SignInOptions): Promise<SignInAccount> {
+    return (await this.#find(identifier.find, identifier.value)) ?? this.#create(identifier, options);
+  }
+
+  async #create(identifier: Identifier, { create, username }: SignInOptions): Promise<SignInAccount> {
     if (!create) throw notFound('User account not found.');
     const id = newId();
     const name = username === '' ? generateUsername() : username;

@@ -1,4 +1,4 @@
-import { AppError, Code, internal, internalUnlessTransient, invalidArgument } from '../../platform/errors.ts';
+import { AppError, Code, internal, internalUnlessTransient, invalidArgument, notFound } from '../../platform/errors.ts';
 import {
   checkCustomId,
   checkDeviceId,
@@ -13,6 +13,7 @@ import {
   type SignUp,
 } from '../accounts/index.ts';
 import type { Sessions, TokenPair } from '../sessions/index.ts';
+import type { LoginGuard } from './login-guard.ts';
 
 /** What every sign-in carries besides the credential. */
 export interface SignInRequest extends SignInOptions {
@@ -28,6 +29,7 @@ export interface Login extends TokenPair {
 interface Dependencies {
   readonly signUp: SignUp;
   readonly passwords: Passwords;
+  readonly guard: LoginGuard;
   readonly sessions: Sessions;
   /** A login kills the user's older tokens. */
   readonly singleSession: boolean;
@@ -37,12 +39,14 @@ interface Dependencies {
 export class Authentication {
   readonly #signUp: SignUp;
   readonly #passwords: Passwords;
+  readonly #guard: LoginGuard;
   readonly #sessions: Sessions;
   readonly #singleSession: boolean;
 
-  constructor({ signUp, passwords, sessions, singleSession }: Dependencies) {
+  constructor({ signUp, passwords, guard, sessions, singleSession }: Dependencies) {
     this.#signUp = signUp;
     this.#passwords = passwords;
+    this.#guard = guard;
     this.#sessions = sessions;
     this.#singleSession = singleSession;
   }
@@ -59,8 +63,12 @@ export class Authentication {
     return this.#login(await this.#signUp.byCustomId(customId, request), request.vars);
   }
 
-  /** With an address, or with the username alone when `email` is ''. Throws UNAUTHENTICATED on a wrong password. */
-  async withEmail(email: string, password: string, request: SignInRequest): Promise<Login> {
+  /**
+   * With an address, or with the username alone when `email` is ''. Throws UNAUTHENTICATED on a wrong password, and
+   * RESOURCE_EXHAUSTED after too many of them.
+   * @param clientAddress where the player is; '' when unknown.
+   */
+  async withEmail(email: string, password: string, request: SignInRequest, clientAddress: string): Promise<Login> {
     if (email !== '') {
       checkEmailCharacters(email);
       checkEmailShape(email);
@@ -70,13 +78,11 @@ export class Authentication {
       throw invalidArgument('Username is required when email address is not supplied.');
     }
     checkNewUsername(request.username);
-    const account =
+    const account = await this.#guard.fromAddress(clientAddress, () =>
       email === ''
-        ? await this.#signUp.byUsername(request.username)
-        : await this.#signUp.byEmail(email.toLowerCase(), () => this.#hash(password), request);
-    if (!account.created && !(await this.#passwords.matches(password, account.password))) {
-      throw new AppError(Code.UNAUTHENTICATED, 'Invalid credentials.');
-    }
+        ? this.#byUsername(request.username, password)
+        : this.#byEmail(email.toLowerCase(), password, request),
+    );
     return this.#login(account, request.vars);
   }
 
@@ -102,6 +108,30 @@ export class Authentication {
     } catch (error) {
       throw internalUnlessTransient(error, 'Error processing session logout.');
     }
+  }
+
+  async #byUsername(username: string, password: string): Promise<SignInAccount> {
+    const found = await this.#signUp.findByUsername(username);
+    if (found !== null) return this.#checked(found, password);
+    return this.#guard.onUnknown('username', username, () => {
+      throw notFound('User account not found.');
+    });
+  }
+
+  async #byEmail(email: string, password: string, options: SignInOptions): Promise<SignInAccount> {
+    const found = await this.#signUp.findByEmail(email);
+    if (found !== null) return this.#checked(found, password);
+    return this.#guard.onUnknown('email', email, async () => {
+      const account = await this.#signUp.createWithEmail(email, () => this.#hash(password), options);
+      return account.created ? account : this.#checked(account, password);
+    });
+  }
+
+  async #checked(account: SignInAccount, password: string): Promise<SignInAccount> {
+    return this.#guard.onAccount(account.id, async () => {
+      if (await this.#passwords.matches(password, account.password)) return account;
+      throw new AppError(Code.UNAUTHENTICATED, 'Invalid credentials.');
+    });
   }
 
   async #hash(password: string): Promise<Buffer> {

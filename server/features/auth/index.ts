@@ -2,6 +2,7 @@ import type { AccountsFeature } from '../accounts/index.ts';
 import type { Feature, FeatureKit } from '../feature.ts';
 import type { Sessions } from '../sessions/index.ts';
 import { Authentication } from './authenticate.ts';
+import { LoginGuard } from './login-guard.ts';
 import { authMethods } from './methods.ts';
 
 /** Sign-in, refresh and logout. */
@@ -12,6 +13,7 @@ export function createAuth(
   const auth = new Authentication({
     signUp: accounts.signUp,
     passwords: accounts.passwords,
+    guard: new LoginGuard(kit.counters, kit.config.limits),
     sessions,
     singleSession: kit.config.session.single_session,
   });

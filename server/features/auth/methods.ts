@@ -13,9 +13,9 @@ export function authMethods(auth: Authentication): Method[] {
     api('AuthenticateCustom', { auth: 'server_key' }, async (_ctx, request) =>
       toSession(await auth.withCustomId(request.account?.id ?? '', toSignIn(request))),
     ),
-    api('AuthenticateEmail', { auth: 'server_key', perAddress: passwordRate }, async (_ctx, request) => {
+    api('AuthenticateEmail', { auth: 'server_key', perAddress: passwordRate }, async (ctx, request) => {
       const { email = '', password = '' } = request.account ?? {};
-      return toSession(await auth.withEmail(email, password, toSignIn(request)));
+      return toSession(await auth.withEmail(email, password, toSignIn(request), ctx.clientAddress));
     }),
     api('SessionRefresh', { auth: 'server_key' }, async (_ctx, { token, vars }) =>
       toSession(await auth.refresh(token, vars)),

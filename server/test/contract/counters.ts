@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { SharedCounters } from '../../cluster/counters.ts';
+import type { Attempt, LockPolicy, SharedCounters } from '../../cluster/counters.ts';
 import { Code } from '../../platform/errors.ts';
 import { at, Random, rejection } from './support.ts';
 
@@ -13,8 +13,8 @@ export interface CountersCluster {
   close(): Promise<void>;
 }
 
-/** Where time really passes, the steps between two calls to `advance` may take that long without spoiling a test. */
-const slackMs = 100;
+/** Clocks are read in whole milliseconds. */
+const roundingMs = 5;
 
 export function countersContract(name: string, makeCluster: () => Promise<CountersCluster>): void {
   describe(`counters: ${name}`, () => {
@@ -99,95 +99,173 @@ export function countersContract(name: string, makeCluster: () => Promise<Counte
     });
 
     describe('locks', () => {
-      const policy = { limit: 3, windowMs: 600, lockMs: 900 };
+      const policy = { limit: 3, windowMs: 600, lockMs: 900, attemptMs: 60_000 };
 
-      it('locks at the limit, counted over all nodes, and says until when', async () => {
-        expect(await a.fail('k', policy)).toEqual({ locked: false });
-        expect(await b.fail('k', policy)).toEqual({ locked: false });
-        expect(await b.isLocked('k')).toBe(false);
-        const lock = await a.fail('k', policy);
-        expect(lock.locked).toBe(true);
-        expect(Math.abs((lock.until ?? 0) - (cluster.now() + 900))).toBeLessThanOrEqual(slackMs);
-        for (const counters of cluster.counters) expect(await counters.isLocked('k')).toBe(true);
-        expect(await a.isLocked('k2')).toBe(false);
+      it('locks at the limit, counted over all nodes', async () => {
+        expect(await fail(a, 'k', policy)).toBe(true);
+        expect(await fail(b, 'k', policy)).toBe(true);
+        expect(await isLocked(b, 'k', policy)).toBe(false);
+        expect(await fail(a, 'k', policy)).toBe(true);
+        for (const counters of cluster.counters) expect(await isLocked(counters, 'k', policy)).toBe(true);
+        expect(await isLocked(a, 'k2', policy)).toBe(false);
       });
 
       it('counts failures that come at once', async () => {
-        const locks = await Promise.all(
-          Array.from({ length: 9 }, (_, i) => at(cluster.counters, i % 3).fail('k', policy)),
+        const failed = await Promise.all(
+          Array.from({ length: 9 }, (_, i) => fail(at(cluster.counters, i % 3), 'k', policy)),
         );
-        expect(locks.filter(({ locked }) => !locked)).toHaveLength(2);
-        expect(await b.isLocked('k')).toBe(true);
+        expect(failed.filter(Boolean)).toHaveLength(3);
+        expect(await isLocked(b, 'k', policy)).toBe(true);
       });
 
-      it('ends the lock in time, whatever fails meanwhile, and begins anew', async () => {
-        for (let i = 0; i < 3; i++) await a.fail('k', policy);
+      it('has no more attempts under way than may fail, and locks nobody out for them', async () => {
+        const asked = await Promise.all(
+          Array.from({ length: 9 }, (_, i) => at(cluster.counters, i % 3).attempt('k', policy)),
+        );
+        const granted = asked.filter((attempt) => attempt !== null);
+        expect(granted).toHaveLength(3);
+        for (const attempt of granted) await attempt.released();
+        const again = await Promise.all(Array.from({ length: 4 }, () => b.attempt('k', policy)));
+        expect(again.filter((attempt) => attempt !== null)).toHaveLength(3);
+      });
+
+      it('counts failures and attempts under way together', async () => {
+        await fail(a, 'k', policy);
+        const [second, third] = [await b.attempt('k', policy), await a.attempt('k', policy)];
+        expect(await b.attempt('k', policy)).toBeNull();
+        await second?.failed();
+        expect(await a.attempt('k', policy)).toBeNull();
+        await third?.released();
+        expect(await fail(b, 'k', policy)).toBe(true);
+        expect(await isLocked(a, 'k', policy)).toBe(true);
+      });
+
+      it('forgets an attempt that nobody settles', async () => {
+        const hasty = { ...policy, limit: 1, attemptMs: 400 };
+        expect(await a.attempt('k', hasty)).not.toBeNull();
+        expect(await b.attempt('k', hasty)).toBeNull();
         await cluster.advance(500);
-        expect((await b.fail('k', policy)).locked).toBe(true);
-        expect(await b.isLocked('k')).toBe(true);
+        expect(await b.attempt('k', hasty)).not.toBeNull();
+      });
+
+      it('never lets more fail within the window than the limit, whoever asks', async () => {
+        const seed = 12;
+        const random = new Random(seed);
+        const tight = { limit: 3, windowMs: 200, lockMs: 60, attemptMs: 60_000 };
+        const failures: number[] = [];
+        const open: Attempt[] = [];
+        for (let step = 0; step < 120; step++) {
+          const attempt = await random.pick(cluster.counters).attempt('k', tight);
+          if (attempt !== null) open.push(attempt);
+          if (open.length > 0 && random.chance(0.5)) {
+            const [settled] = open.splice(random.below(open.length), 1);
+            if (random.chance(0.2)) await settled?.released();
+            else {
+              failures.push(cluster.now());
+              await settled?.failed();
+            }
+          }
+          if (random.chance(0.5)) await cluster.advance(random.below(20));
+        }
+        expect(failures.length, `seed ${seed}`).toBeGreaterThan(3);
+        // The lock ends before the window does, and then counting begins anew.
+        const span = tight.lockMs - roundingMs;
+        for (const start of failures) {
+          const within = failures.filter((time) => time >= start && time < start + span);
+          expect(within.length, `seed ${seed}`).toBeLessThanOrEqual(tight.limit);
+        }
+      });
+
+      it('ends the lock in time, whatever is asked meanwhile, and begins anew', async () => {
+        for (let i = 0; i < 3; i++) await fail(a, 'k', policy);
         await cluster.advance(500);
-        expect(await b.isLocked('k')).toBe(false);
-        expect(await a.fail('k', policy)).toEqual({ locked: false });
-        expect(await a.fail('k', policy)).toEqual({ locked: false });
-        expect((await a.fail('k', policy)).locked).toBe(true);
+        expect(await fail(b, 'k', policy)).toBe(false);
+        expect(await isLocked(b, 'k', policy)).toBe(true);
+        await cluster.advance(500);
+        expect(await isLocked(b, 'k', policy)).toBe(false);
+        for (let i = 0; i < 3; i++) expect(await fail(a, 'k', policy)).toBe(true);
+        expect(await fail(a, 'k', policy)).toBe(false);
       });
 
       it('does not count the failures that led to a lock again when the lock is over', async () => {
-        const short = { limit: 2, windowMs: 3000, lockMs: 300 };
-        await a.fail('k', short);
-        expect((await a.fail('k', short)).locked).toBe(true);
+        const short = { ...policy, limit: 2, windowMs: 3000, lockMs: 300 };
+        for (let i = 0; i < 2; i++) await fail(a, 'k', short);
+        expect(await isLocked(a, 'k', short)).toBe(true);
         await cluster.advance(400);
-        expect((await b.fail('k', short)).locked).toBe(false);
-        expect((await b.fail('k', short)).locked).toBe(true);
+        for (let i = 0; i < 2; i++) expect(await fail(b, 'k', short)).toBe(true);
+        expect(await fail(b, 'k', short)).toBe(false);
       });
 
       it('forgets failures older than the window', async () => {
-        await a.fail('k', policy);
-        await a.fail('k', policy);
+        for (let i = 0; i < 2; i++) await fail(a, 'k', policy);
         await cluster.advance(700);
-        expect((await a.fail('k', policy)).locked).toBe(false);
-        expect((await a.fail('k', policy)).locked).toBe(false);
-        expect((await a.fail('k', policy)).locked).toBe(true);
+        for (let i = 0; i < 2; i++) await fail(a, 'k', policy);
+        expect(await isLocked(a, 'k', policy)).toBe(false);
+        await fail(a, 'k', policy);
+        expect(await isLocked(a, 'k', policy)).toBe(true);
       });
 
       it('looks at any window, not at fixed ones', async () => {
-        await a.fail('k', policy);
+        await fail(a, 'k', policy);
         await cluster.advance(450);
-        expect((await a.fail('k', policy)).locked).toBe(false);
+        await fail(a, 'k', policy);
         await cluster.advance(250);
-        expect((await a.fail('k', policy)).locked).toBe(false);
-        expect((await a.fail('k', policy)).locked).toBe(true);
+        await fail(a, 'k', policy);
+        expect(await isLocked(a, 'k', policy)).toBe(false);
+        await fail(a, 'k', policy);
+        expect(await isLocked(a, 'k', policy)).toBe(true);
       });
 
-      it('resets failures and locks', async () => {
-        await a.fail('k', policy);
-        await a.fail('k', policy);
+      it('resets failures and locks, and no attempts', async () => {
+        for (let i = 0; i < 2; i++) await fail(a, 'k', policy);
+        const open = await a.attempt('k', policy);
         await b.reset('k');
-        expect((await a.fail('k', policy)).locked).toBe(false);
-        expect((await a.fail('k', policy)).locked).toBe(false);
-        expect((await a.fail('k', policy)).locked).toBe(true);
+        for (let i = 0; i < 2; i++) expect(await fail(a, 'k', policy)).toBe(true);
+        expect(await fail(a, 'k', policy)).toBe(false);
+        await open?.failed();
         await b.reset('k');
-        expect(await a.isLocked('k')).toBe(false);
-        expect((await a.fail('k', policy)).locked).toBe(false);
+        expect(await isLocked(a, 'k', policy)).toBe(false);
       });
 
       it('keeps buckets and locks of one key apart', async () => {
         const rate = { perSecond: 0.1, burst: 1 };
         await a.take('k', rate);
-        for (let i = 0; i < 3; i++) await a.fail('k', policy);
+        for (let i = 0; i < 3; i++) await fail(a, 'k', policy);
         await a.reset('k');
         expect(await a.take('k', rate)).toBe(false);
       });
 
       it('locks at the first failure when the limit is 1', async () => {
-        expect((await a.fail('k', { ...policy, limit: 1 })).locked).toBe(true);
+        const strict = { ...policy, limit: 1 };
+        expect(await fail(a, 'k', strict)).toBe(true);
+        expect(await isLocked(b, 'k', strict)).toBe(true);
       });
 
       it('refuses what makes no sense', async () => {
-        for (const wrong of [{ limit: 0 }, { limit: 1001 }, { limit: 1.5 }, { windowMs: 0 }, { lockMs: 0 }]) {
-          await rejection(a.fail('k', { ...policy, ...wrong }), Code.INVALID_ARGUMENT);
-        }
+        const wrongs = [
+          { limit: 0 },
+          { limit: 1001 },
+          { limit: 1.5 },
+          { windowMs: 0 },
+          { lockMs: 0 },
+          { attemptMs: 0 },
+        ];
+        for (const wrong of wrongs) await rejection(a.attempt('k', { ...policy, ...wrong }), Code.INVALID_ARGUMENT);
       });
     });
   });
+}
+
+/** One attempt that fails; false when it was refused. */
+async function fail(counters: SharedCounters, key: string, policy: LockPolicy): Promise<boolean> {
+  const attempt = await counters.attempt(key, policy);
+  await attempt?.failed();
+  return attempt !== null;
+}
+
+/** Where nothing is under way. */
+async function isLocked(counters: SharedCounters, key: string, policy: LockPolicy): Promise<boolean> {
+  const attempt = await counters.attempt(key, policy);
+  await attempt?.released();
+  return attempt === null;
 }
