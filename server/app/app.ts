@@ -24,8 +24,10 @@ export interface AppOptions {
   readonly log?: Logger;
   readonly clock?: Clock;
   readonly hooks?: Hooks;
-  /** Features besides the built-in ones. */
-  readonly extraFeatures?: (kit: FeatureKit) => Feature[];
+  /** Other processes of this machine serve the same port. */
+  readonly sharesPort?: boolean;
+  /** Features besides the built-in ones, which they may build on. */
+  readonly extraFeatures?: (kit: FeatureKit, features: Features) => Feature[];
 }
 
 interface Parts {
@@ -120,7 +122,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 }
 
 async function build(
-  { config, clock = systemClock, hooks = noHooks, extraFeatures }: AppOptions,
+  { config, clock = systemClock, hooks = noHooks, sharesPort = false, extraFeatures }: AppOptions,
   log: Logger,
   disposer: Disposer,
   create: (parts: Parts) => App,
@@ -133,7 +135,7 @@ async function build(
   const kit = { config, log, clock, metrics, db, ...(await joinCluster({ config, log, clock }, disposer)) };
 
   const features = buildFeatures(kit);
-  const all = [...features.all, ...(extraFeatures?.(kit) ?? [])];
+  const all = [...features.all, ...(extraFeatures?.(kit, features) ?? [])];
   for (const feature of all) {
     await feature.start?.();
     disposer.add(`feature ${feature.name}`, async () => feature.stop?.());
@@ -141,7 +143,13 @@ async function build(
   const gateway = new Gateway({
     registry: new Registry(all.flatMap((feature) => feature.methods)),
     authenticator: new Authenticator(features.sessions.sessions, config.socket.server_key),
-    limits: new CallLimits(config, clock, (scope) => metrics.rateLimited(scope)),
+    limits: new CallLimits({
+      config,
+      clock,
+      ...(kit.isAlone ? {} : { counters: kit.counters }),
+      rejected: (scope) => metrics.rateLimited(scope),
+      log: subsystem(log, 'limits'),
+    }),
     hooks,
     features: all,
     log: subsystem(log, 'gateway'),
@@ -169,7 +177,7 @@ async function build(
   const metricsServer = new MetricsServer(metrics, config.metrics.prometheus_port);
   await metricsServer.start();
   disposer.add('metrics server', () => metricsServer.stop());
-  const listener = await openListener(config, http, sockets, log);
+  const listener = await openListener(config, sharesPort, http, sockets, log);
   disposer.add('listener', () => listener.close());
   app = create({ features, log, disposer, listener, http, sockets });
   log.info({ port: listener.port, listener: listener.kind }, 'Startup done');
@@ -195,7 +203,13 @@ function openDatabase(config: Config, url: string, log: Logger, metrics: Metrics
   return db;
 }
 
-function openListener(config: Config, http: HttpGateway, sockets: WsServer, log: Logger): Promise<Listener> {
+function openListener(
+  config: Config,
+  sharesPort: boolean,
+  http: HttpGateway,
+  sockets: WsServer,
+  log: Logger,
+): Promise<Listener> {
   const { socket } = config;
   const tls =
     socket.ssl_certificate === '' ? {} : { tls: { certFile: socket.ssl_certificate, keyFile: socket.ssl_private_key } };
@@ -209,6 +223,7 @@ function openListener(config: Config, http: HttpGateway, sockets: WsServer, log:
       readTimeoutMs: socket.read_timeout_ms,
       idleTimeoutMs: socket.idle_timeout_ms,
       closeAckWaitMs: socket.close_ack_wait_ms,
+      reusePort: sharesPort,
       ...tls,
     },
     {

@@ -1,7 +1,8 @@
+import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { get } from 'node:http';
 import type { Logger } from 'pino';
-import { type Config, helpText, loadConfig } from '../platform/config.ts';
+import { type Config, helpText, loadConfig, workerCount } from '../platform/config.ts';
 import { Disposer } from '../platform/dispose.ts';
 import { createLogger } from '../platform/log.ts';
 import { migrateDown, migrateUp, migrationStatus } from '../store/migrate.ts';
@@ -10,12 +11,15 @@ import { openDatabaseUrl } from './database.ts';
 import { failureText } from './failure.ts';
 import { listenForStop } from './stop-signals.ts';
 import { welcome } from './welcome.ts';
+import { readAssignment } from './workers.ts';
+import { runWorker } from './workers-child.ts';
+import { superviseWorkers } from './workers-supervisor.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 const usage = `muster <command> [options]
 
-  start                          run a node (the default command)
+  start                          run a node (the default command), or several on one port: --workers N
   migrate up|down|redo|status    work on the database schema; --limit N bounds up and down
   healthcheck [port]             exit 0 if a node answers on this machine, 1 otherwise
   check                          read the configuration and say what is wrong with it
@@ -59,14 +63,22 @@ export async function main(argv: readonly string[], env: Environment): Promise<n
 }
 
 async function start(args: readonly string[], env: Environment): Promise<number> {
+  const assignment = cluster.worker && readAssignment(env);
+  if (cluster.worker && assignment) return runWorker(cluster.worker, assignment, args, env);
+
   const { config, log } = load(args, env);
-  const { requested, insisted } = listenForStop();
+  const stop = listenForStop();
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'));
+  const onUp = (port: number): void => {
+    if (config.dev) process.stdout.write(welcome(config, port));
+  };
+  const count = workerCount(config.workers);
+  if (count > 1) return await superviseWorkers({ config, log, stop, count, onUp });
 
   const app = await App.start({ config, log });
-  if (config.dev) process.stdout.write(welcome(config, app.port));
-  await requested;
-  await app.stop(insisted);
+  onUp(app.port);
+  await stop.requested;
+  await app.stop(stop.insisted);
   return 0;
 }
 

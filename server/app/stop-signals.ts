@@ -32,3 +32,11 @@ export function listenForStop(): StopSignals {
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
   return { requested, insisted: insistence.signal };
 }
+
+/** Asked by either. */
+export function eitherStop(one: StopSignals, other: StopSignals): StopSignals {
+  return {
+    requested: Promise.race([one.requested, other.requested]),
+    insisted: AbortSignal.any([one.insisted, other.insisted]),
+  };
+}

@@ -23,7 +23,7 @@ it('has consistent options', () => {
   expect(new Set(keys).size).toBe(keys.length);
   expect(new Set(keys.map(environmentName)).size).toBe(keys.length);
   for (const option of options as readonly Option[]) {
-    expect(option.key.split('.').length).toBeLessThanOrEqual(2);
+    expect(option.key.split('.').length).toBeLessThanOrEqual(3);
     expect(isOptionKey(option.key)).toBe(true);
     if (option.insecureDefault) expect(option.secret).toBe(true);
     if (option.type === 'enum') expect(option.choices).toContain(option.default);

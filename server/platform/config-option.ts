@@ -1,8 +1,8 @@
 /** One setting of the server, as data: sources, help, documentation and the console page derive from it. */
-export type Option = StringOption | IntOption | BoolOption | ListOption | EnumOption;
+export type Option = StringOption | IntOption | BoolOption | ListOption | EnumOption | JsonOption;
 
 interface OptionBase {
-  /** Dotted name, in at most two parts: `session.token_expiry_sec`. */
+  /** Dotted name: `session.token_expiry_sec`. */
   readonly key: string;
   readonly description: string;
   /** True: never shown. `password`: shown without the passwords inside the addresses it holds. */
@@ -42,6 +42,12 @@ export interface EnumOption extends OptionBase {
   readonly type: 'enum';
   readonly default: string;
   readonly choices: readonly string[];
+}
+
+/** Text of JSON, '' for none. A YAML file may hold what it stands for. */
+export interface JsonOption extends OptionBase {
+  readonly type: 'json';
+  readonly default: '';
 }
 
 export type OptionValue = string | number | boolean | readonly string[];

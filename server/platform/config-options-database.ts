@@ -55,6 +55,14 @@ export const databaseOptions = [
     description: 'Age at which a pooled connection is replaced; 0 means never.',
   },
   {
+    key: 'database.idempotency_retention_sec',
+    type: 'int',
+    default: 86400,
+    min: 60,
+    description:
+      'How long the outcome of an operation with an idempotency key is remembered. A repeat that comes later counts as new.',
+  },
+  {
     key: 'database.auto_migrate',
     type: 'bool',
     default: false,

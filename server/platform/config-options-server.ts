@@ -1,4 +1,5 @@
 import type { Option } from './config-option.ts';
+import { maxWorkers } from './config-workers.ts';
 
 /** Top level, logger and metrics (spec: http-auth-accounts.md, section 7.1). */
 export const serverOptions = [
@@ -21,6 +22,15 @@ export const serverOptions = [
     type: 'string[]',
     default: [],
     description: 'YAML files to read, later ones win. Repeat the flag for several.',
+  },
+  {
+    key: 'workers',
+    type: 'int',
+    default: 1,
+    min: 0,
+    max: maxWorkers,
+    description:
+      'Processes on this machine that share the port, each a node of its own; 0 is one per CPU core. More than one need Redis.',
   },
   {
     key: 'data_dir',
@@ -76,7 +86,8 @@ export const serverOptions = [
     default: 0,
     min: 0,
     max: 65535,
-    description: 'Port of the Prometheus exposition; 0 turns it off.',
+    description:
+      'Port of the Prometheus exposition; 0 turns it off. With several workers the first takes it, and the others those that follow.',
   },
   {
     key: 'metrics.prefix',

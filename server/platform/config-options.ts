@@ -1,9 +1,12 @@
 import type { ValueOf } from './config-option.ts';
 import { databaseOptions } from './config-options-database.ts';
 import { limitOptions } from './config-options-limits.ts';
+import { outboundOptions } from './config-options-outbound.ts';
 import { redisOptions } from './config-options-redis.ts';
+import { runtimeOptions } from './config-options-runtime.ts';
 import { serverOptions } from './config-options-server.ts';
 import { sessionOptions } from './config-options-session.ts';
+import { socialOptions } from './config-options-social.ts';
 import { socketOptions } from './config-options-socket.ts';
 
 /** Every option of the server, in the order of the documentation. */
@@ -13,6 +16,9 @@ export const options = [
   ...socketOptions,
   ...databaseOptions,
   ...redisOptions,
+  ...socialOptions,
+  ...outboundOptions,
+  ...runtimeOptions,
   ...limitOptions,
 ] as const;
 
@@ -21,16 +27,23 @@ type AnyOption = (typeof options)[number];
 /** `session.token_expiry_sec` and all the others. */
 export type OptionKey = AnyOption['key'];
 
-type GroupName<K> = K extends `${infer G}.${string}` ? G : never;
+/** What follows the prefix in the keys that begin with it, up to the next dot. */
+type NamesBelow<P extends string> = OptionKey extends infer K
+  ? K extends `${P}${infer Rest}`
+    ? Rest extends `${infer Head}.${string}`
+      ? Head
+      : Rest
+    : never
+  : never;
 
-/** The values by group: `values.session.token_expiry_sec`. */
-export type ConfigValues = {
-  readonly [O in AnyOption as O['key'] extends `${string}.${string}` ? never : O['key']]: ValueOf<O>;
-} & {
-  readonly [G in GroupName<OptionKey>]: {
-    readonly [O in AnyOption as O['key'] extends `${G}.${infer Name}` ? Name : never]: ValueOf<O>;
-  };
+type ValuesBelow<P extends string> = {
+  readonly [N in NamesBelow<P>]: `${P}${N}` extends OptionKey
+    ? ValueOf<Extract<AnyOption, { readonly key: `${P}${N}` }>>
+    : ValuesBelow<`${P}${N}.`>;
 };
+
+/** The values by group: `values.session.token_expiry_sec`, `values.social.steam.app_id`. */
+export type ConfigValues = ValuesBelow<''>;
 
 /** Any subset of the values, for tests. */
 export type ConfigOverrides = Partial<{ readonly [O in AnyOption as O['key']]: ValueOf<O> }>;
@@ -54,14 +67,6 @@ export const ignoredKeys: Readonly<Record<string, string>> = {
 /** Keys of Nakama for features that this version does not have yet. */
 export const plannedKeys: Readonly<Record<string, readonly string[]>> = {
   metrics: ['custom_prefix', 'custom_scope_limit'],
-  social: [
-    'steam.publisher_key',
-    'steam.app_id',
-    'facebook_instant_game.app_secret',
-    'facebook_limited_login.app_id',
-    'apple.bundle_id',
-  ],
-  google_auth: ['credentials_json'],
   runtime: [
     'env',
     'path',
@@ -76,8 +81,6 @@ export const plannedKeys: Readonly<Record<string, readonly string[]>> = {
     'js_min_count',
     'js_max_count',
     'js_entrypoint',
-    'event_queue_size',
-    'event_queue_workers',
     'min_count',
     'max_count',
     'call_stack_size',

@@ -27,6 +27,8 @@ export function parseValue(option: Option, raw: RawValue): Parsed {
       const value = raw.trim().toLowerCase();
       return option.choices.includes(value) ? { value } : { problem: `must be one of ${option.choices.join(', ')}` };
     }
+    case 'json':
+      return parseJson(raw);
   }
 }
 
@@ -41,6 +43,16 @@ function parseInteger(raw: string, min: number, max: number): Parsed {
   if (!/^[+-]?\d+$/.test(raw.trim()) || !Number.isSafeInteger(value)) return { problem: 'must be a whole number' };
   if (value >= min && value <= max) return { value };
   return { problem: max === Number.MAX_SAFE_INTEGER ? `must be at least ${min}` : `must be ${min}-${max}` };
+}
+
+function parseJson(raw: string): Parsed {
+  const value = raw.trim();
+  try {
+    if (value !== '') JSON.parse(value);
+    return { value };
+  } catch {
+    return { problem: 'must be JSON' };
+  }
 }
 
 /** Nakama's `user:pass@host:port/db` as a URL that `pg` reads, or null when it cannot be one. */

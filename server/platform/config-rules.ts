@@ -1,5 +1,8 @@
 import type { ConfigValues } from './config-options.ts';
 import { addressToUrl } from './config-parse.ts';
+import { socialRules } from './config-social.ts';
+import { workerRules } from './config-workers.ts';
+import { routesOf } from './outbound-routes.ts';
 
 /** What must hold between options before the server starts; each yields its complaint (spec: section 7, "!"). */
 export const rules: readonly ((values: ConfigValues) => string | null)[] = [
@@ -29,4 +32,14 @@ export const rules: readonly ((values: ConfigValues) => string | null)[] = [
     database.url !== '' && !/^postgres(ql)?:\/\/./i.test(database.url)
       ? 'database.url must be of the form postgresql://user:password@host:port/name'
       : null,
+  ({ outbound }) => {
+    try {
+      routesOf(outbound.routes);
+      return null;
+    } catch (error) {
+      return `outbound.routes ${(error as Error).message}`;
+    }
+  },
+  ...socialRules,
+  ...workerRules,
 ];

@@ -72,7 +72,9 @@ function flatten(prefix: string, map: Record<string, unknown>, source: Source, f
   for (const [name, value] of Object.entries(map)) {
     const key = prefix + name;
     if (value === null) continue;
-    if (isMap(value) && !isKnown(key)) flatten(`${key}.`, value, source, findings);
+    if (optionsByKey.get(key)?.type === 'json') {
+      findings.settings.push({ key, raw: typeof value === 'string' ? value : JSON.stringify(value), source });
+    } else if (isMap(value) && !isKnown(key)) flatten(`${key}.`, value, source, findings);
     else if (!isKnown(key)) findings.problems.push(`${source.name}: ${unknownKey(key)}`);
     else if (key === 'config') findings.warnings.push(`${source.name}: config has no effect inside a file`);
     else if (typeof value === 'string') findings.settings.push({ key, raw: value, source });

@@ -1,6 +1,7 @@
+import { availableParallelism } from 'node:os';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { type Config, ConfigError, type ConfigOverrides, configFrom, loadConfig } from './config.ts';
+import { type Config, ConfigError, type ConfigOverrides, configFrom, loadConfig, workerCount } from './config.ts';
 
 const secrets = {
   MUSTER_SOCKET_SERVER_KEY: 'sk',
@@ -166,6 +167,7 @@ database: {address: ["root@localhost:26257"], max_open_conns: 5}
 });
 
 describe('rules', () => {
+  const several = { workers: 100, 'redis.url': 'redis://127.0.0.1' };
   const broken: [ConfigOverrides, string | RegExp][] = [
     [{ name: '' }, 'name must not be empty (override name)'],
     [{ name: 'x'.repeat(17) }, 'name must have 1-16 characters (override name)'],
@@ -185,6 +187,11 @@ describe('rules', () => {
     [{ 'database.address': ['user:pa/ss word@'] }, /database.address must be of the form/],
     [{ 'database.url': 'mysql://x' }, /database.url must be of the form/],
     [{ 'session.single_socket': 'maybe' as never }, /session.single_socket must be true or false/],
+    [{ workers: 129 }, /workers must be 0-128/],
+    [{ workers: 2 }, /^--workers 2 needs Redis.*: set redis.url or redis.sentinels$/],
+    [{ ...several, name: 'x'.repeat(14) }, /name must have at most 13 characters with --workers 100/],
+    [{ ...several, 'metrics.prometheus_port': 65_437 }, /prometheus_port leaves too few ports for --workers 100/],
+    [{ ...several, 'metrics.prometheus_port': 7300 }, /socket.port must not be one of .* metrics ports, 7300-7399/],
   ];
 
   it.each(broken)('refuses %j', (overrides, expected) => {
@@ -192,6 +199,14 @@ describe('rules', () => {
     if (typeof expected === 'string') expect(problem).toBe(expected);
     else expect(problem).toMatch(expected);
     expect(others).toEqual([]);
+  });
+
+  it('lets several workers be, up to the last port and the longest name', () => {
+    const config = { ...several, name: 'x'.repeat(13), 'metrics.prometheus_port': 65_436, 'socket.port': 65_435 };
+    expect(configFrom(config).workers).toBe(100);
+    expect(configFrom({ workers: 2, 'redis.sentinels': ['127.0.0.1:26379'] }).workers).toBe(2);
+    expect(workerCount(2)).toBe(2);
+    expect(workerCount(0)).toBe(availableParallelism());
   });
 
   it('lists everything that is wrong, without the values', () => {

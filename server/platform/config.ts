@@ -21,6 +21,7 @@ import { redacted, redactUrl } from './redact.ts';
 export { configurationDocs, helpText } from './config-docs.ts';
 export type { ConfigOverrides, ConfigValues, OptionKey } from './config-options.ts';
 export type { Source } from './config-sources.ts';
+export { longestName, workerCount } from './config-workers.ts';
 
 /**
  * Every option's value, nested by group and frozen: `config.session.token_expiry_sec`. Printing or serialising the
@@ -51,6 +52,8 @@ export interface ConfigInput {
   readonly readFile?: (path: string) => string;
   /** False for commands that sign nothing: secrets are then neither asked for nor warned about. Default true. */
   readonly needsSecrets?: boolean;
+  /** What the program itself settles; wins over all sources. */
+  readonly overrides?: ConfigOverrides;
 }
 
 interface Values {
@@ -67,18 +70,22 @@ export function loadConfig(input: ConfigInput): { config: Config; warnings: stri
   const environment = readEnvironment(input.env);
   const paths = configPaths([environment, flags]);
   const files = paths.map((path) => readConfigFile(path, input.readFile ?? readText));
-  return build([...files, environment, flags], input.needsSecrets);
+  return build([...files, environment, flags, readOverrides(input.overrides ?? {})], input.needsSecrets);
 }
 
 /** A configuration in dev mode with these values and otherwise the defaults, for tests. Throws ConfigError. */
 export function configFrom(overrides: ConfigOverrides = {}): Config {
+  return build([readOverrides({ dev: true, ...overrides })]).config;
+}
+
+function readOverrides(overrides: ConfigOverrides): Findings {
   const findings: Findings = { settings: [], problems: [], warnings: [] };
-  for (const [key, value] of Object.entries({ dev: true, ...overrides })) {
+  for (const [key, value] of Object.entries(overrides)) {
     const raw = Array.isArray(value) ? value.map(String) : String(value);
     if (isOptionKey(key)) findings.settings.push({ key, raw, source: { kind: 'override', name: key } });
     else findings.problems.push(unknownKey(key));
   }
-  return build([findings]).config;
+  return findings;
 }
 
 function readText(path: string): string {
@@ -176,9 +183,6 @@ function chooseDatabase({ values, sources }: Values, warnings: string[]): void {
 function toConfig({ values, sources }: Values): Config {
   const config = nest(values);
   const shown = nest(new Map((options as readonly Option[]).map((each) => [each.key, show(each, values)])));
-  for (const [name, group] of Object.entries(config)) {
-    if (isGroup(group)) hideSecrets(group, shown[name]);
-  }
   const source = (key: OptionKey): Source => sources.get(key) ?? { kind: 'default', name: '' };
   Object.defineProperty(config, 'source', { value: source });
   hideSecrets(config, shown);
@@ -192,8 +196,11 @@ function show(option: Option, values: ReadonlyMap<string, OptionValue>): OptionV
   return typeof value === 'string' ? redactUrl(value) : (value as readonly string[]).map(redactUrl);
 }
 
-/** Makes JSON.stringify, console.log and the logger print `shown` in place of the object. */
-function hideSecrets(target: object, shown: unknown): void {
+/** Makes JSON.stringify, console.log and the logger print `shown` in place of the object, and so for its groups. */
+function hideSecrets(target: object, shown: Readonly<Record<string, unknown>>): void {
+  for (const [name, group] of Object.entries(target)) {
+    if (isGroup(group)) hideSecrets(group, shown[name] as Record<string, unknown>);
+  }
   Object.defineProperty(target, 'toJSON', { value: () => shown });
   Object.defineProperty(target, inspect.custom, { value: () => shown });
   Object.freeze(target);
@@ -206,13 +213,14 @@ function isGroup(value: unknown): value is object {
 function nest(values: ReadonlyMap<string, OptionValue>): Record<string, unknown> {
   const root: Record<string, unknown> = {};
   for (const [key, value] of values) {
-    const frozen = typeof value === 'object' ? Object.freeze([...value]) : value;
-    const [group = '', name] = key.split('.');
-    if (name === undefined) root[key] = frozen;
-    else {
-      root[group] ??= {};
-      (root[group] as Record<string, unknown>)[name] = frozen;
+    const groups = key.split('.');
+    const name = groups.pop() ?? '';
+    let place = root;
+    for (const group of groups) {
+      place[group] ??= {};
+      place = place[group] as Record<string, unknown>;
     }
+    place[name] = typeof value === 'object' ? Object.freeze([...value]) : value;
   }
   return root;
 }

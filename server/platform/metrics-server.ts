@@ -48,7 +48,8 @@ export class MetricsServer {
     server.maxConnections = maxConnections;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(this.#port, this.#address, () => {
+      // Exclusive: the workers of one machine show metrics of their own each, on ports of their own.
+      server.listen({ port: this.#port, host: this.#address, exclusive: true }, () => {
         server.off('error', reject);
         resolve();
       });

@@ -17,6 +17,7 @@ interface LogLine {
   readonly msg: string;
   readonly port?: number;
   readonly pid?: number;
+  readonly worker?: string;
 }
 
 const running = new Set<CliProcess>();

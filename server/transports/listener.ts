@@ -21,7 +21,7 @@ export interface ListenerOptions {
   /** How long the peer may take to answer a close frame. */
   closeAckWaitMs: number;
   tls?: { certFile: string; keyFile: string };
-  /** Share the port with other processes: with any of the user's (uWebSockets.js), with workers of node:cluster (node). */
+  /** Share the port with other processes; with node:http they must be workers of node:cluster. */
   reusePort?: boolean;
 }
 

@@ -219,7 +219,7 @@ export class WsServer {
     metrics.socketClosed(reason);
     // Not while the features are still getting to know it: they would go on, and keep it for ever.
     const opening = this.#openings.get(session);
-    const closed = opening?.then(() => gateway.socketClosed(session)) ?? gateway.socketClosed(session);
+    const closed = opening?.then(() => gateway.socketClosed(session, reason)) ?? gateway.socketClosed(session, reason);
     const cleanUp = closed.finally(() => this.#cleanUps.delete(cleanUp));
     this.#cleanUps.add(cleanUp);
   }
