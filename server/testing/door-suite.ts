@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { callDoor, type Door, type Outcome, restDoor } from './doors.ts';
 import { signIn } from './http.ts';
-import { listenerKinds, startTestNode, type TestNode, type TestNodeOptions } from './node.ts';
+import type { TestNodeOptions } from './node.ts';
+import { serverKinds, startTestServer, type TestServer } from './server.ts';
 
 const doorKinds = ['REST', 'call json', 'call protobuf'] as const;
 
 /** What a suite that runs through every door works with. Usable inside tests and hooks, not while they are declared. */
 export interface Doorway {
-  readonly node: TestNode;
+  readonly server: TestServer;
   /** Calls a method; the outcome may be a failure. */
   call(method: string, authorization: string, message?: object): Promise<Outcome>;
   /** Calls a method that has to succeed, and answers its response. */
@@ -15,25 +16,25 @@ export interface Doorway {
   ok(method: string, authorization: string, message?: object): Promise<any>;
 }
 
-/** Declares the same tests for REST and for `call` in both socket formats, on every listener; one node per listener. */
+/** Declares the same tests for REST and for `call` in both socket formats, on a server of every kind of the topology. */
 export function describeDoors(title: string, options: TestNodeOptions, define: (doorway: Doorway) => void): void {
-  describe.each(listenerKinds)(`${title} on %s`, (listener) => {
-    let node: TestNode;
+  describe.each(serverKinds)(`${title} on %s`, (kind) => {
+    let server: TestServer;
     beforeAll(async () => {
-      node = await startTestNode({ ...options, config: { ...options.config, 'socket.listener': listener } });
+      server = await startTestServer({ ...options, kind });
     });
-    afterAll(() => node?.stop());
+    afterAll(() => server?.stop());
 
-    describe.each(doorKinds)('through %s', (kind) => {
+    describe.each(doorKinds)('through %s', (doorKind) => {
       let door: Door;
       beforeAll(async () => {
-        door = await openDoor(node, kind);
+        door = await openDoor(server, doorKind);
       });
       afterAll(() => door?.close());
 
       define({
-        get node() {
-          return node;
+        get server() {
+          return server;
         },
         call: (method, authorization, message) => door.call(method, authorization, message),
         async ok(method, authorization, message) {
@@ -46,8 +47,8 @@ export function describeDoors(title: string, options: TestNodeOptions, define: (
   });
 }
 
-async function openDoor(node: TestNode, kind: (typeof doorKinds)[number]): Promise<Door> {
-  if (kind === 'REST') return restDoor(node);
-  const { token } = await signIn(node);
-  return callDoor(node, token, kind === 'call json' ? 'json' : 'protobuf');
+async function openDoor(server: TestServer, kind: (typeof doorKinds)[number]): Promise<Door> {
+  if (kind === 'REST') return restDoor(server);
+  const { token } = await signIn(server);
+  return callDoor(server, token, kind === 'call json' ? 'json' : 'protobuf');
 }

@@ -1,6 +1,6 @@
 import { allMethodTypes } from '../wire/types.ts';
 import { request } from './http.ts';
-import type { TestNode } from './node.ts';
+import type { Target } from './server.ts';
 import { type Format, TestSocket } from './socket.ts';
 
 /** What a method answered, through whichever door. */
@@ -25,12 +25,12 @@ export interface Door {
 }
 
 /** Calls over HTTP, by the method's first binding. */
-export function restDoor(node: TestNode): Door {
+export function restDoor(target: Target): Door {
   return {
     name: 'REST',
     async call(method, authorization, message = {}) {
       const { verb, path, body } = toHttp(method, { ...message });
-      const reply = await request(node, verb, path, {
+      const reply = await request(target, verb, path, {
         ...(authorization === '' ? {} : { authorization }),
         ...(body === undefined ? {} : { body }),
       });
@@ -41,16 +41,21 @@ export function restDoor(node: TestNode): Door {
   };
 }
 
-/** Calls over a socket of its own, whose session has nothing to do with the caller's. */
-export async function callDoor(node: TestNode, token: string, format: Format): Promise<Door> {
-  const socket = await TestSocket.connect(node, token, { format });
+/** Calls over sockets of its own, one on each node, whose session has nothing to do with the caller's. */
+export async function callDoor(target: Target, token: string, format: Format): Promise<Door> {
+  const count = 'nodes' in target ? target.nodes.length : 1;
+  const sockets = await Promise.all(Array.from({ length: count }, () => TestSocket.connect(target, token, { format })));
+  let calls = 0;
   return {
     name: `call over ${format}`,
     async call(method, authorization, message = {}) {
+      const socket = sockets[calls++ % count] as TestSocket;
       const { call_result: result } = await socket.request({ call: { method, authorization, request: message } });
       return { code: result.code ?? 0, message: result.message ?? '', response: result.response ?? {} };
     },
-    close: () => socket.close(),
+    async close() {
+      await Promise.all(sockets.map((socket) => socket.close()));
+    },
   };
 }
 

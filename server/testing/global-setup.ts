@@ -4,15 +4,31 @@ import path from 'node:path';
 import { pino } from 'pino';
 import { startEmbeddedPostgres } from '../store/embedded.ts';
 import { isAlive, readIdentity } from '../store/process-lock.ts';
+import { openTestRedis, redisAvailable } from './redis.ts';
 
 const log = pino({ level: 'warn' });
 const folderPrefix = 'muster-test-';
 
 /**
- * One database server for the whole test run: that of MUSTER_TEST_DATABASE_URL, or an embedded one that lives and dies
- * with the run. A test that needs a database takes a schema of its own (`createTestSchema`).
+ * One PostgreSQL and one Redis for the whole test run: those of MUSTER_TEST_DATABASE_URL and MUSTER_TEST_REDIS_URL, or
+ * servers that live and die with the run. A test that needs a database takes a schema of its own (`createTestSchema`),
+ * one that needs Redis a key prefix.
  */
 export default async function setup(): Promise<() => Promise<void>> {
+  const stops = [await shareDatabase(), await shareRedis()];
+  return async () => {
+    for (const stop of stops) await stop();
+  };
+}
+
+async function shareRedis(): Promise<() => Promise<void>> {
+  if (!redisAvailable) return async () => {};
+  const redis = await openTestRedis();
+  process.env['MUSTER_TEST_REDIS_URL'] = redis.url;
+  return () => redis.stop();
+}
+
+async function shareDatabase(): Promise<() => Promise<void>> {
   if (process.env['MUSTER_TEST_DATABASE_URL']) return async () => {};
   await removeLeftovers();
   const folder = await mkdtemp(path.join(tmpdir(), folderPrefix));

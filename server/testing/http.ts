@@ -1,4 +1,5 @@
-import { serverKey, type TestNode } from './node.ts';
+import { serverKey } from './node.ts';
+import { enter, type Target } from './server.ts';
 
 export interface HttpReply {
   readonly status: number;
@@ -17,15 +18,16 @@ export interface HttpOptions {
   readonly headers?: Record<string, string>;
 }
 
-/** One request to a node. Never throws for an error status. */
+/** One request to a node, or to the next one of a server. Never throws for an error status. */
 export async function request(
-  node: Pick<TestNode, 'url'>,
+  target: Target,
   method: string,
   path: string,
   { authorization, body, headers = {} }: HttpOptions = {},
 ): Promise<HttpReply> {
   const isRaw = typeof body === 'string' || body instanceof Uint8Array;
-  const response = await fetch(node.url + path, {
+  const { url } = await enter(target, 'call');
+  const response = await fetch(url + path, {
     method,
     redirect: 'manual',
     headers: { ...headers, ...(authorization === undefined ? {} : { authorization }) },
@@ -61,13 +63,10 @@ export interface Player {
 let players = 0;
 
 /** Signs a new player in by device, or an existing one by its device id. */
-export async function signIn(
-  node: Pick<TestNode, 'url'>,
-  options: { deviceId?: string; username?: string } = {},
-): Promise<Player> {
+export async function signIn(target: Target, options: { deviceId?: string; username?: string } = {}): Promise<Player> {
   const deviceId = options.deviceId ?? `test-device-${process.pid}-${Date.now()}-${++players}`;
   const query = options.username === undefined ? '' : `?username=${encodeURIComponent(options.username)}`;
-  const reply = await request(node, 'POST', `/v2/account/authenticate/device${query}`, {
+  const reply = await request(target, 'POST', `/v2/account/authenticate/device${query}`, {
     authorization: serverKeyAuth,
     body: { id: deviceId },
   });

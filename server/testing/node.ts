@@ -1,5 +1,7 @@
 import { type Logger, pino } from 'pino';
 import { App } from '../app/app.ts';
+import type { Bus } from '../cluster/bus.ts';
+import { RedisBus } from '../cluster/bus-redis.ts';
 import type { Feature, FeatureKit } from '../features/feature.ts';
 import type { Hooks } from '../gateway/hooks.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -24,6 +26,8 @@ export interface TestNode {
   readonly databaseUrl: string;
   /** Lines of level error and above that the node logged. */
   readonly errors: readonly string[];
+  /** Resolves when the node has heard everything that was said on the bus before, by whichever node. */
+  catchUp(): Promise<void>;
   /** Stops the node and drops its schema. */
   stop(): Promise<void>;
 }
@@ -33,10 +37,32 @@ export const serverKey = 'defaultkey';
 /** Which listeners the suites run on; `MUSTER_TEST_LISTENERS=node` narrows it down. */
 export const listenerKinds = (process.env.MUSTER_TEST_LISTENERS ?? 'uws,node').split(',') as ('uws' | 'node')[];
 
-/** Starts a whole node on a free port, on a database schema of its own. */
+/** What the suites of server/test/api run on: each topology is a project of vitest.config.ts. */
+export const topology = process.env['MUSTER_TEST_TOPOLOGY'] === 'cluster' ? 'cluster' : 'single';
+
+/**
+ * Starts one whole node on a free port, on a database schema of its own unless it is given one. For suites about a
+ * node: its bytes, its connections, its limits, what becomes of it in a cluster. Suites about what the server does
+ * take `startTestServer`, and then run on one node and on two.
+ */
 export async function startTestNode(options: TestNodeOptions = {}): Promise<TestNode> {
-  const schema = options.databaseUrl === undefined ? await createTestSchema() : undefined;
-  const databaseUrl = options.databaseUrl ?? schema?.url ?? '';
+  if (options.databaseUrl !== undefined) return await launchNode(options, options.databaseUrl);
+  if (topology === 'cluster') {
+    throw new Error('suites that run on two nodes as well take startTestServer (server/testing/server.ts)');
+  }
+  const schema = await createTestSchema();
+  const node = await launchNode(options, schema.url);
+  return {
+    ...node,
+    async stop() {
+      await node.stop();
+      await schema.drop();
+    },
+  };
+}
+
+/** A node on that database, which stays when the node stops. */
+export async function launchNode(options: TestNodeOptions, databaseUrl: string): Promise<TestNode> {
   const config = configFrom({
     'database.url': databaseUrl,
     'database.pool_size': 4,
@@ -50,12 +76,16 @@ export async function startTestNode(options: TestNodeOptions = {}): Promise<Test
   });
   const errors: string[] = [];
   const { clock, hooks, extraFeatures } = options;
+  let bus: Bus | undefined;
   const app = await App.start({
     config,
     log: capturingLogger(errors),
     ...(clock === undefined ? {} : { clock }),
     ...(hooks === undefined ? {} : { hooks }),
-    ...(extraFeatures === undefined ? {} : { extraFeatures }),
+    extraFeatures: (kit) => {
+      bus = kit.bus;
+      return extraFeatures?.(kit) ?? [];
+    },
   });
   return {
     app,
@@ -63,10 +93,10 @@ export async function startTestNode(options: TestNodeOptions = {}): Promise<Test
     url: `http://127.0.0.1:${app.port}`,
     databaseUrl,
     errors,
-    async stop() {
-      await app.stop();
-      await schema?.drop();
+    async catchUp() {
+      if (bus instanceof RedisBus) await bus.fence();
     },
+    stop: () => app.stop(),
   };
 }
 

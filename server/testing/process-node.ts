@@ -12,7 +12,11 @@ export interface ProcessNode {
   /** Lines of level error and above that the process logged. */
   readonly errors: readonly string[];
   readonly hasExited: boolean;
-  /** Value of a metric from the Prometheus text; `label` picks one of several, such as `quantile="1"`. */
+  /** Where a debugger may attach; 0 unless it was asked for. */
+  readonly inspectorPort: number;
+  /** The Prometheus text. */
+  metrics(): Promise<string>;
+  /** Value of a metric from that text; `label` picks one of several, such as `quantile="1"`. */
   metric(name: string, label?: string): Promise<number>;
   /** Asks the process to stop, waits for it, and answers its exit code. */
   stop(): Promise<number | null>;
@@ -20,10 +24,19 @@ export interface ProcessNode {
 
 const mainFile = fileURLToPath(new URL('../main.ts', import.meta.url));
 
-/** Starts `main.ts start --dev` on free ports and a schema of its own. @param flags further `--key value` pairs. */
-export async function startProcessNode(flags: Record<string, string> = {}): Promise<ProcessNode> {
+/**
+ * Starts `main.ts start --dev` on free ports and a schema of its own.
+ * @param flags further `--key value` pairs.
+ * @param inspect whether debuggers may attach; they have to go before the node can stop.
+ * @param program another program that starts a node as `main.ts` does.
+ */
+export async function startProcessNode(
+  flags: Record<string, string> = {},
+  { inspect = false, program = mainFile } = {},
+): Promise<ProcessNode> {
   const schema = await createTestSchema();
   const metricsPort = await freePort();
+  const inspectorPort = inspect ? await freePort() : 0;
   const settings: Record<string, string> = {
     'database.url': schema.url,
     'socket.address': '127.0.0.1',
@@ -34,22 +47,26 @@ export async function startProcessNode(flags: Record<string, string> = {}): Prom
     ...flags,
   };
   const args = Object.entries(settings).map(([key, value]) => `--${key}=${value}`);
-  const child = spawn(process.execPath, ['--import', 'tsx', mainFile, 'start', '--dev', ...args], {
+  const inspection = inspect ? [`--inspect=127.0.0.1:${inspectorPort}`, '--inspect-publish-uid=http'] : [];
+  const child = spawn(process.execPath, [...inspection, '--import', 'tsx', program, 'start', '--dev', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const errors: string[] = [];
   const port = await startedPort(child, errors);
+  const metrics = async (): Promise<string> => (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
   return {
     port,
     url: `http://127.0.0.1:${port}`,
     pid: child.pid ?? 0,
     errors,
+    inspectorPort,
+    metrics,
     get hasExited() {
       return child.exitCode !== null || child.signalCode !== null;
     },
     async metric(name, label = '') {
-      const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
-      const line = text.split('\n').find((each) => /^\w+/.exec(each)?.[0] === name && each.includes(label));
+      const lines = (await metrics()).split('\n');
+      const line = lines.find((each) => /^\w+/.exec(each)?.[0] === name && each.includes(label));
       return Number(line?.split(' ').at(-1) ?? Number.NaN);
     },
     async stop() {
@@ -76,7 +93,10 @@ async function startedPort(child: ChildProcess, errors: string[]): Promise<numbe
     }
   };
   child.stdout?.on('data', read);
-  child.stderr?.on('data', (chunk: Buffer) => errors.push(chunk.toString()));
+  child.stderr?.on('data', (chunk: Buffer) => {
+    const text = chunk.toString();
+    if (!/^(Debugger|Waiting for the debugger)/.test(text)) errors.push(text);
+  });
   await waitFor(
     'the node to start',
     () => {

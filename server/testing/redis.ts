@@ -26,7 +26,11 @@ export const redisAvailable: boolean = findRedis();
 function findRedis(): boolean {
   if (spawnSync('redis-server', ['--version'], { stdio: 'ignore' }).status === 0) return true;
   if (process.env['CI'] === 'true') throw new Error('redis-server is not installed, and CI must not go without');
-  console.error('!!! redis-server is not installed: EVERYTHING THAT NEEDS REDIS IS NOT TESTED !!!');
+  // Once, though every test file asks: workers inherit the note.
+  if (process.env['MUSTER_TEST_WITHOUT_REDIS'] === undefined) {
+    console.error('!!! redis-server is not installed: EVERYTHING THAT NEEDS REDIS IS NOT TESTED !!!');
+    process.env['MUSTER_TEST_WITHOUT_REDIS'] = 'said';
+  }
   return false;
 }
 

@@ -5,7 +5,7 @@ import { decodeProtobuf } from '../wire/envelope-protobuf.ts';
 import { decodeJson, restMode } from '../wire/json-decode.ts';
 import { encodeJson } from '../wire/json-encode.ts';
 import { allMethodTypes, type MethodType } from '../wire/types.ts';
-import type { TestNode } from './node.ts';
+import { type Entrance, enter, type Target } from './server.ts';
 import { waitFor } from './wait.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into envelopes freely
@@ -13,6 +13,9 @@ export type Envelope = any;
 
 export type Format = 'json' | 'protobuf';
 export const formats: readonly Format[] = ['json', 'protobuf'];
+
+/** The cid of the ping with which a socket begins on several nodes. */
+const introduction = 'introduction';
 
 export interface ConnectOptions {
   readonly format?: Format;
@@ -36,31 +39,41 @@ export class TestSocket {
   closed: { code: number; reason: string } | undefined;
   /** Methods called over a protobuf socket, by cid: their results need a type to be read. */
   readonly #calls = new Map<string, string>();
+  readonly #catchUp: Entrance['catchUp'];
+  #introduced = (): void => {};
   #cid = 0;
 
-  private constructor(ws: WebSocket, format: Format) {
+  private constructor(ws: WebSocket, format: Format, catchUp: Entrance['catchUp']) {
     this.ws = ws;
     this.format = format;
+    this.#catchUp = catchUp;
     ws.on('message', (data: Buffer, isBinary) => {
       if (isBinary !== (format === 'protobuf')) throw new Error('the server used the wrong frame type');
-      this.received.push(isBinary ? this.#fromProtobuf(data) : JSON.parse(data.toString()));
+      const envelope = isBinary ? this.#fromProtobuf(data) : JSON.parse(data.toString());
+      if (envelope.cid === introduction) this.#introduced();
+      else this.received.push(envelope);
     });
     ws.on('close', (code, reason) => {
       this.closed = { code, reason: reason.toString() };
+      this.#introduced();
     });
     ws.on('error', () => undefined);
   }
 
-  /** Rejects with the HTTP status and text when the handshake is refused. */
-  static connect(node: Pick<TestNode, 'port'>, token: string, options: ConnectOptions = {}): Promise<TestSocket> {
+  /** To a node, or to the next one of a server. Rejects with the HTTP status and text when the handshake is refused. */
+  static async connect(target: Target, token: string, options: ConnectOptions = {}): Promise<TestSocket> {
+    const { url, catchUp } = await enter(target, 'socket');
     const { format = 'json', query = {}, headers = {}, autoPong = true } = options;
     const parameters = new URLSearchParams({ ...(token === '' ? {} : { token }), ...query });
     if (format === 'protobuf') parameters.set('format', 'protobuf');
-    const url = `ws://127.0.0.1:${node.port}/ws?${parameters}`;
-    const ws = new WebSocket(url, { headers, autoPong, perMessageDeflate: false });
-    const socket = new TestSocket(ws, format);
+    const ws = new WebSocket(`${url.replace('http', 'ws')}/ws?${parameters}`, {
+      headers,
+      autoPong,
+      perMessageDeflate: false,
+    });
+    const socket = new TestSocket(ws, format, catchUp);
     return new Promise((resolve, reject) => {
-      ws.once('open', () => resolve(socket));
+      ws.once('open', () => resolve(catchUp === undefined ? socket : socket.#introduce()));
       ws.once('unexpected-response', (_request, response) => {
         let text = '';
         response.on('data', (chunk) => {
@@ -69,6 +82,14 @@ export class TestSocket {
         response.on('end', () => reject(new HandshakeRefused(response.statusCode ?? 0, text)));
       });
       ws.once('error', reject);
+    });
+  }
+
+  // A node answers a socket once its features know it; on several nodes that takes so long that others may come first.
+  #introduce(): Promise<this> {
+    return new Promise((resolve) => {
+      this.#introduced = () => resolve(this);
+      this.send({ cid: introduction, ping: {} });
     });
   }
 
@@ -113,6 +134,7 @@ export class TestSocket {
   /** Sends a payload with a new cid and waits for the envelope that answers it. */
   async request(payload: Envelope): Promise<Envelope> {
     const cid = String(++this.#cid);
+    if (this.#catchUp !== undefined) await this.#catchUp();
     this.send({ cid, ...payload });
     return this.take(`the answer to ${JSON.stringify(payload).slice(0, 80)}`, (envelope) => envelope.cid === cid);
   }
@@ -135,7 +157,10 @@ export class TestSocket {
     return (await this.take(`a ${name}`, (envelope) => name in envelope, deadlineMs))[name];
   }
 
-  /** Waits until the server has handled everything that was sent before, and all its answers are here. */
+  /**
+   * Waits until the server has handled everything that was sent before, and all its answers are here; from a server of
+   * several nodes also what others did before (see `TestServer`).
+   */
   async settle(): Promise<void> {
     await this.request({ ping: {} });
   }

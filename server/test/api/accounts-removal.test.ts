@@ -10,14 +10,14 @@ const clock = new TestClock();
 
 describeDoors('the end of an account', { clock }, (at) => {
   const signedIn = async () => {
-    const player = await signIn(at.node);
+    const player = await signIn(at.server);
     clock.advance(1000);
     return player;
   };
   const signInAgain = (id: string) => at.call('AuthenticateDevice', serverKeyAuth, { account: { id } });
   const refresh = (token: string) => at.call('SessionRefresh', serverKeyAuth, { token });
-  const ban = (...ids: string[]) => at.node.app.features.accounts.accounts.ban(ids);
-  const unban = (...ids: string[]) => at.node.app.features.accounts.accounts.unban(ids);
+  const ban = (...ids: string[]) => at.server.features.accounts.accounts.ban(ids);
+  const unban = (...ids: string[]) => at.server.features.accounts.accounts.unban(ids);
 
   describe('deletion', () => {
     test('#95 ends the tokens and frees the device', async () => {
@@ -38,7 +38,7 @@ describeDoors('the end of an account', { clock }, (at) => {
       await at.ok('LinkDevice', player.authorization, { id: device });
       await at.ok('DeleteAccount', player.authorization);
 
-      const other = await signIn(at.node, { username: player.username });
+      const other = await signIn(at.server, { username: player.username });
       expect(other.id).not.toBe(player.id);
       await at.ok('LinkCustom', other.authorization, { id: custom });
       await at.ok('LinkEmail', other.authorization, { email, password: 'password2' });
@@ -65,7 +65,7 @@ describeDoors('the end of an account', { clock }, (at) => {
     });
 
     test('in the second of the login: the refresh is refused by the account', async () => {
-      const player = await signIn(at.node);
+      const player = await signIn(at.server);
       await ban(player.id);
       expect((await at.call('GetAccount', player.authorization)).code).toBe(0);
       expect(await refresh(player.refreshToken)).toMatchObject(banned);

@@ -9,7 +9,7 @@ import { unique } from '../../testing/names.ts';
 describeDoors('stored accounts', {}, (at) => {
   let client: pg.Client;
   beforeAll(async () => {
-    client = new pg.Client(at.node.databaseUrl);
+    client = new pg.Client(at.server.databaseUrl);
     await client.connect();
   });
   afterAll(() => client?.end());
@@ -18,7 +18,7 @@ describeDoors('stored accounts', {}, (at) => {
     client.query(`UPDATE users SET ${assignments} WHERE id = $1`, [id, ...values]);
 
   test('metadata and wallet are the text that PostgreSQL makes of them', async () => {
-    const { id, authorization } = await signIn(at.node);
+    const { id, authorization } = await signIn(at.server);
     const written = '{"longer":9007199254740993,"b":1.50,"a":{"y":[1,2],"x":null},"b":2.50}';
     const read = '{"a": {"x": null, "y": [1, 2]}, "b": 2.50, "longer": 9007199254740993}';
     await set(id, 'metadata = $2, wallet = $2', written);
@@ -28,7 +28,7 @@ describeDoors('stored accounts', {}, (at) => {
   });
 
   test('every identifier shows where it may', async () => {
-    const { id, authorization } = await signIn(at.node);
+    const { id, authorization } = await signIn(at.server);
     const names = ['apple_id', 'facebook_id', 'facebook_instant_game_id', 'google_id', 'gamecenter_id', 'steam_id'];
     const identifiers = Object.fromEntries(names.map((name) => [name, unique(name)]));
     await set(
@@ -43,14 +43,14 @@ describeDoors('stored accounts', {}, (at) => {
   });
 
   test('an identifier of a provider is one to sign in with', async () => {
-    const { id, authorization, deviceId } = await signIn(at.node);
+    const { id, authorization, deviceId } = await signIn(at.server);
     await set(id, 'steam_id = $2', unique('steam'));
     expect(await at.call('UnlinkDevice', authorization, { id: deviceId })).toMatchObject({ code: 0 });
     expect(await at.ok('GetAccount', authorization)).not.toHaveProperty('devices');
   });
 
   test('verify_time shows once it is set, disable_time never', async () => {
-    const { id, authorization } = await signIn(at.node);
+    const { id, authorization } = await signIn(at.server);
     await set(id, "verify_time = '2024-02-29T12:00:00.75Z', disable_time = now()");
     const account = await at.ok('GetAccount', authorization);
     expect(account.verify_time).toBe('2024-02-29T12:00:00Z');
@@ -58,7 +58,7 @@ describeDoors('stored accounts', {}, (at) => {
   });
 
   test('disabled without a word to the tokens: they live, but neither login nor refresh', async () => {
-    const { id, authorization, deviceId, refreshToken } = await signIn(at.node);
+    const { id, authorization, deviceId, refreshToken } = await signIn(at.server);
     await set(id, 'disable_time = now()');
     const banned = { code: 7, message: 'User account banned.' };
     expect((await at.call('GetAccount', authorization)).code).toBe(0);
@@ -67,7 +67,7 @@ describeDoors('stored accounts', {}, (at) => {
   });
 
   test.each(['2a', '2b'])('a password hashed as %s elsewhere opens the account', async (version) => {
-    const { id } = await signIn(at.node);
+    const { id } = await signIn(at.server);
     const email = `${unique('stored')}@example.com`;
     const hash = (await bcrypt.hash('password1', 5)).replace(/^\$2.\$/, `$${version}$`);
     await set(id, 'email = $2, password = $3', email, Buffer.from(hash));
@@ -83,7 +83,7 @@ describeDoors('stored accounts', {}, (at) => {
     ['an empty one', Buffer.alloc(0)],
     ['one that is no hash', Buffer.from('password1')],
   ])('with %s for a password, an address opens nothing', async (_, password) => {
-    const { id } = await signIn(at.node);
+    const { id } = await signIn(at.server);
     const email = `${unique('stored')}@example.com`;
     await set(id, 'email = $2, password = $3', email, password);
     expect(
@@ -92,7 +92,7 @@ describeDoors('stored accounts', {}, (at) => {
   });
 
   test('an address in capitals, as providers gave it, is never found', async () => {
-    const { id } = await signIn(at.node);
+    const { id } = await signIn(at.server);
     const email = `${unique('Stored')}@Example.com`;
     await set(id, 'email = $2', email);
     const account = { email, password: 'password1' };
@@ -100,7 +100,7 @@ describeDoors('stored accounts', {}, (at) => {
   });
 
   test('users by a name with a NUL fail as the database does', async () => {
-    const { authorization } = await signIn(at.node);
+    const { authorization } = await signIn(at.server);
     expect(await at.call('GetUsers', authorization, { usernames: ['a\0b'] })).toMatchObject({
       code: 13,
       message: 'Error retrieving user accounts.',

@@ -7,7 +7,7 @@ const systemUser = '00000000-0000-0000-0000-000000000000';
 
 describeDoors('other users', {}, (at) => {
   const find = async (filter: object) => {
-    const { authorization } = await signIn(at.node);
+    const { authorization } = await signIn(at.server);
     return at.call('GetUsers', authorization, filter);
   };
   const ids = async (filter: object) =>
@@ -30,18 +30,18 @@ describeDoors('other users', {}, (at) => {
   );
 
   test('#81 found twice is listed once', async () => {
-    const { id, username } = await signIn(at.node);
+    const { id, username } = await signIn(at.server);
     expect(await ids({ ids: [id, id], usernames: [username, username] })).toEqual([id]);
   });
 
   test('#82 that do not exist are left out', async () => {
-    const { id } = await signIn(at.node);
+    const { id } = await signIn(at.server);
     expect((await find({ ids: [crypto.randomUUID()] })).response).toEqual({});
     expect(await ids({ ids: [crypto.randomUUID(), id], usernames: [unique('nobody')] })).toEqual([id]);
   });
 
   test('#83 are found by any spelling of their id', async () => {
-    const { id } = await signIn(at.node);
+    const { id } = await signIn(at.server);
     const hex = id.replaceAll('-', '');
     for (const spelling of [id.toUpperCase(), hex, hex.toUpperCase(), `{${id}}`, `{${hex}}`, `urn:uuid:${id}`]) {
       expect(await ids({ ids: [spelling] })).toEqual([id]);
@@ -49,7 +49,7 @@ describeDoors('other users', {}, (at) => {
   });
 
   test('are the union of all filters', async () => {
-    const [a, b] = await Promise.all([signIn(at.node), signIn(at.node)]);
+    const [a, b] = await Promise.all([signIn(at.server), signIn(at.server)]);
     expect((await ids({ ids: [a.id], usernames: [b.username], facebook_ids: ['none'] })).sort()).toEqual(
       [a.id, b.id].sort(),
     );
@@ -57,13 +57,13 @@ describeDoors('other users', {}, (at) => {
 
   test('are found by the exact username', async () => {
     const username = unique('Exact ü+&=%');
-    const { id } = await signIn(at.node, { username });
+    const { id } = await signIn(at.server, { username });
     expect(await ids({ usernames: [username] })).toEqual([id]);
     expect(await ids({ usernames: [username.toLowerCase(), `${username} `] })).toEqual([]);
   });
 
   test('show their public side only', async () => {
-    const { id, authorization, username } = await signIn(at.node);
+    const { id, authorization, username } = await signIn(at.server);
     await at.ok('LinkCustom', authorization, { id: unique('custom') });
     await at.ok('LinkEmail', authorization, { email: `${unique('e')}@example.com`, password: 'password1' });
     const { response } = await find({ ids: [id] });
@@ -80,8 +80,8 @@ describeDoors('other users', {}, (at) => {
   });
 
   test('include banned ones', async () => {
-    const { id } = await signIn(at.node);
-    await at.node.app.features.accounts.accounts.ban([id]);
+    const { id } = await signIn(at.server);
+    await at.server.features.accounts.accounts.ban([id]);
     expect(await ids({ ids: [id] })).toEqual([id]);
   });
 
@@ -92,7 +92,7 @@ describeDoors('other users', {}, (at) => {
   });
 
   test('by the hundred', async () => {
-    const { id } = await signIn(at.node);
+    const { id } = await signIn(at.server);
     const unknown = Array.from({ length: 80 }, () => crypto.randomUUID());
     expect(await ids({ ids: [...unknown, id] })).toEqual([id]);
   });

@@ -30,7 +30,7 @@ describeDoors('the own account', { clock: new TestClock() }, (at) => {
   });
 
   test('#66 times are whole seconds in UTC', async () => {
-    const { user } = await get((await signIn(at.node)).authorization);
+    const { user } = await get((await signIn(at.server)).authorization);
     for (const time of [user.create_time, user.update_time]) {
       expect(time).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
       expect(Math.abs(Date.parse(time) - Date.now())).toBeLessThan(60_000);
@@ -38,11 +38,11 @@ describeDoors('the own account', { clock: new TestClock() }, (at) => {
   });
 
   test('appears online with a status, not with a socket alone', async () => {
-    const { token, authorization } = await signIn(at.node);
-    const quiet = await TestSocket.connect(at.node, token);
+    const { token, authorization } = await signIn(at.server);
+    const quiet = await TestSocket.connect(at.server, token);
     await quiet.settle();
     expect((await get(authorization)).user).not.toHaveProperty('online');
-    const shown = await TestSocket.connect(at.node, token, { query: { status: 'true' } });
+    const shown = await TestSocket.connect(at.server, token, { query: { status: 'true' } });
     await shown.settle();
     expect((await get(authorization)).user.online).toBe(true);
     await shown.close();
@@ -51,7 +51,7 @@ describeDoors('the own account', { clock: new TestClock() }, (at) => {
   });
 
   test('that is gone', async () => {
-    const { authorization } = await signIn(at.node);
+    const { authorization } = await signIn(at.server);
     await at.ok('DeleteAccount', authorization);
     // In the second in which it was made, the token outlives the account.
     expect(await at.call('GetAccount', authorization)).toMatchObject({ code: 5, message: 'Account not found.' });
@@ -61,7 +61,7 @@ describeDoors('the own account', { clock: new TestClock() }, (at) => {
 
   describe('update', () => {
     test('#67 sets fields', async () => {
-      const { authorization } = await signIn(at.node);
+      const { authorization } = await signIn(at.server);
       const changes = {
         username: unique('name'),
         display_name: 'Zoë 🎮',
@@ -75,14 +75,14 @@ describeDoors('the own account', { clock: new TestClock() }, (at) => {
     });
 
     test('sets one field and leaves the others', async () => {
-      const { authorization, username } = await signIn(at.node);
+      const { authorization, username } = await signIn(at.server);
       await update(authorization, { display_name: 'd', location: 'l' });
       await update(authorization, { location: 'm' });
       expect((await get(authorization)).user).toMatchObject({ username, display_name: 'd', location: 'm' });
     });
 
     test.each(['display_name', 'timezone', 'location', 'avatar_url'])('#69 clears %s', async (field) => {
-      const { authorization } = await signIn(at.node);
+      const { authorization } = await signIn(at.server);
       await update(authorization, { [field]: 'x' });
       expect((await get(authorization)).user).toHaveProperty(field, 'x');
       expect((await update(authorization, { [field]: '' })).code).toBe(0);
@@ -94,7 +94,7 @@ describeDoors('the own account', { clock: new TestClock() }, (at) => {
       ['#71 null', { display_name: null }],
       ['#72 metadata, which is not for clients', { metadata: '{}' }],
     ])('of %s is refused', async (_, changes) => {
-      const { authorization } = await signIn(at.node);
+      const { authorization } = await signIn(at.server);
       expect(await update(authorization, changes)).toMatchObject({ code: 3, message: 'No fields to update.' });
     });
 
@@ -105,12 +105,12 @@ describeDoors('the own account', { clock: new TestClock() }, (at) => {
       ['a control character', 'a\nb', 'Username invalid, no spaces or control characters allowed.'],
       ['a pair of brackets', 'a[]', 'Username invalid, no spaces or control characters allowed.'],
     ])('refuses %s', async (_, username, message) => {
-      const { authorization } = await signIn(at.node);
+      const { authorization } = await signIn(at.server);
       expect(await update(authorization, { username })).toMatchObject({ code: 3, message });
     });
 
     test('#74 refuses a username that another has', async () => {
-      const [own, other] = await Promise.all([signIn(at.node), signIn(at.node)]);
+      const [own, other] = await Promise.all([signIn(at.server), signIn(at.server)]);
       expect(await update(own.authorization, { username: other.username, location: 'l' })).toMatchObject({
         code: 3,
         message: 'rpc error: code = AlreadyExists desc = Username is already in use.',
@@ -119,9 +119,9 @@ describeDoors('the own account', { clock: new TestClock() }, (at) => {
     });
 
     test('#75 of the same values changes nothing, not even update_time', async () => {
-      const { authorization, username, id } = await signIn(at.node);
+      const { authorization, username, id } = await signIn(at.server);
       await update(authorization, { location: 'l' });
-      const times = () => at.node.app.features.accounts.accounts.get(id).then((row) => JSON.stringify(row.update_time));
+      const times = () => at.server.features.accounts.accounts.get(id).then((row) => JSON.stringify(row.update_time));
       const before = await times();
       expect((await update(authorization, { username, location: 'l', timezone: '' })).code).toBe(0);
       expect(await times()).toBe(before);
@@ -138,7 +138,7 @@ describeDoors('the own account', { clock: new TestClock() }, (at) => {
       ['a language of 19 characters', { lang_tag: 'l'.repeat(19) }],
       ['a NUL', { location: 'a\0b' }],
     ])('fails on %s', async (_, changes) => {
-      const { authorization } = await signIn(at.node);
+      const { authorization } = await signIn(at.server);
       expect(await update(authorization, changes)).toMatchObject({
         code: 13,
         message: 'Error while trying to update account.',
@@ -146,7 +146,7 @@ describeDoors('the own account', { clock: new TestClock() }, (at) => {
     });
 
     test('counts characters, not bytes, in everything but the username', async () => {
-      const { authorization } = await signIn(at.node);
+      const { authorization } = await signIn(at.server);
       const display_name = 'ä'.repeat(255);
       expect((await update(authorization, { display_name, avatar_url: '🎮'.repeat(512) })).code).toBe(0);
       expect((await get(authorization)).user.display_name).toBe(display_name);

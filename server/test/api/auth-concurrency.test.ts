@@ -1,21 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { claimsOf, request, serverKeyAuth, signIn } from '../../testing/http.ts';
 import { unique } from '../../testing/names.ts';
-import { listenerKinds, startTestNode, type TestNode } from '../../testing/node.ts';
+import { serverKinds, startTestServer, type TestServer } from '../../testing/server.ts';
 
 const parallel = 20;
 
-describe.each(listenerKinds)('at the same time on %s', (listener) => {
-  let node: TestNode;
+describe.each(serverKinds)('at the same time on %s', (kind) => {
+  let server: TestServer;
   beforeAll(async () => {
-    node = await startTestNode({ config: { 'socket.listener': listener } });
+    server = await startTestServer({ kind });
   });
-  afterAll(() => node?.stop());
+  afterAll(() => server?.stop());
 
   const signInAtOnce = (path: string, bodies: object[]) =>
     Promise.all(
       bodies.map((body) =>
-        request(node, 'POST', `/v2/account/authenticate/${path}`, { authorization: serverKeyAuth, body }),
+        request(server, 'POST', `/v2/account/authenticate/${path}`, { authorization: serverKeyAuth, body }),
       ),
     );
   const copies = (body: object): object[] => Array.from({ length: parallel }, () => body);
@@ -59,10 +59,10 @@ describe.each(listenerKinds)('at the same time on %s', (listener) => {
   });
 
   test('existing users who want one name: one gets it', async () => {
-    const players = await Promise.all([signIn(node), signIn(node)]);
+    const players = await Promise.all([signIn(server), signIn(server)]);
     const body = { username: unique('wanted') };
     const replies = await Promise.all(
-      players.map(({ authorization }) => request(node, 'PUT', '/v2/account', { authorization, body })),
+      players.map(({ authorization }) => request(server, 'PUT', '/v2/account', { authorization, body })),
     );
     expect(replies.map(({ status }) => status).sort()).toEqual([200, 400]);
     expect(replies.find(({ status }) => status === 400)?.body).toMatchObject({
@@ -72,7 +72,7 @@ describe.each(listenerKinds)('at the same time on %s', (listener) => {
   });
 
   const link = (authorization: string, kind: string, body: object) =>
-    request(node, 'POST', `/v2/account/link/${kind}`, { authorization, body });
+    request(server, 'POST', `/v2/account/link/${kind}`, { authorization, body });
 
   test.each([
     ['device', () => ({ id: unique('device') }), 'Device ID already in use.'],
@@ -80,7 +80,7 @@ describe.each(listenerKinds)('at the same time on %s', (listener) => {
     ['email', () => ({ email: `${unique('e')}@example.com`, password: 'password1' }), 'Email is already in use.'],
   ])('links of one %s to two users: one gets it', async (kind, makeBody, message) => {
     for (let round = 0; round < 5; round++) {
-      const players = await Promise.all([signIn(node), signIn(node)]);
+      const players = await Promise.all([signIn(server), signIn(server)]);
       const body = makeBody();
       const replies = await Promise.all(players.map(({ authorization }) => link(authorization, kind, body)));
       expect(replies.map(({ status }) => status).sort()).toEqual([200, 409]);
@@ -89,7 +89,7 @@ describe.each(listenerKinds)('at the same time on %s', (listener) => {
   });
 
   test('a link of one identifier to oneself, many times: all succeed', async () => {
-    const { authorization } = await signIn(node);
+    const { authorization } = await signIn(server);
     const id = unique('either');
     for (const kind of ['device', 'custom']) {
       const replies = await Promise.all(copies({ id }).map((body) => link(authorization, kind, body)));
@@ -99,53 +99,53 @@ describe.each(listenerKinds)('at the same time on %s', (listener) => {
 
   test('unlinks of the last two identifiers: one stays', async () => {
     for (let round = 0; round < 10; round++) {
-      const { authorization, deviceId } = await signIn(node);
+      const { authorization, deviceId } = await signIn(server);
       const customId = unique('custom');
       await link(authorization, 'custom', { id: customId });
       const replies = await Promise.all([
-        request(node, 'POST', '/v2/account/unlink/device', { authorization, body: { id: deviceId } }),
-        request(node, 'POST', '/v2/account/unlink/custom', { authorization, body: { id: customId } }),
+        request(server, 'POST', '/v2/account/unlink/device', { authorization, body: { id: deviceId } }),
+        request(server, 'POST', '/v2/account/unlink/custom', { authorization, body: { id: customId } }),
       ]);
       expect(replies.map(({ status }) => status).sort()).toEqual([200, 403]);
-      const { body } = await request(node, 'GET', '/v2/account', { authorization });
+      const { body } = await request(server, 'GET', '/v2/account', { authorization });
       expect((body.devices ?? []).length + (body.custom_id === undefined ? 0 : 1)).toBe(1);
     }
   });
 
   test('unlinks of all devices: one stays', async () => {
-    const { authorization, deviceId } = await signIn(node);
+    const { authorization, deviceId } = await signIn(server);
     const ids = [deviceId, unique('device'), unique('device'), unique('device')];
     for (const id of ids.slice(1)) await link(authorization, 'device', { id });
     const replies = await Promise.all(
-      ids.map((id) => request(node, 'POST', '/v2/account/unlink/device', { authorization, body: { id } })),
+      ids.map((id) => request(server, 'POST', '/v2/account/unlink/device', { authorization, body: { id } })),
     );
     expect(replies.map(({ status }) => status).sort()).toEqual([200, 200, 200, 403]);
-    expect((await request(node, 'GET', '/v2/account', { authorization })).body.devices).toHaveLength(1);
+    expect((await request(server, 'GET', '/v2/account', { authorization })).body.devices).toHaveLength(1);
   });
 
   test('links and unlinks of one user neither fail nor deadlock', async () => {
-    const { authorization } = await signIn(node);
+    const { authorization } = await signIn(server);
     await link(authorization, 'custom', { id: unique('custom') });
     const ids = Array.from({ length: parallel }, () => unique('device'));
     const work = ids.map(async (id) => {
       expect((await link(authorization, 'device', { id })).status).toBe(200);
       const body = { id };
-      expect((await request(node, 'POST', '/v2/account/unlink/device', { authorization, body })).status).toBe(200);
+      expect((await request(server, 'POST', '/v2/account/unlink/device', { authorization, body })).status).toBe(200);
     });
     await Promise.all(work);
-    expect((await request(node, 'GET', '/v2/account', { authorization })).body.devices).toHaveLength(1);
+    expect((await request(server, 'GET', '/v2/account', { authorization })).body.devices).toHaveLength(1);
   });
 
   test('deletions of one account: all succeed', async () => {
-    const { authorization } = await signIn(node);
+    const { authorization } = await signIn(server);
     const replies = await Promise.all(
-      Array.from({ length: 5 }, () => request(node, 'DELETE', '/v2/account', { authorization })),
+      Array.from({ length: 5 }, () => request(server, 'DELETE', '/v2/account', { authorization })),
     );
     // Once the account is gone its token may be, too.
     for (const { status } of replies) expect([200, 401]).toContain(status);
   });
 
   test('nothing of it was worth an error line', () => {
-    expect(node.errors).toEqual([]);
+    expect(server.errors).toEqual([]);
   });
 });

@@ -12,7 +12,7 @@ describeDoors('sign-in by device', {}, (at) => {
   const signedIn = (message: object) => at.ok('AuthenticateDevice', serverKeyAuth, message);
 
   test('#11 without a key is refused', async () => {
-    const player = await signIn(at.node);
+    const player = await signIn(at.server);
     // A call without credentials is one of its socket, which is no server key either.
     expect(await signInDevice({ account: { id: player.deviceId } }, '')).toMatchObject({
       code: 16,
@@ -40,7 +40,7 @@ describeDoors('sign-in by device', {}, (at) => {
   });
 
   test('#13 a session token is no server key', async () => {
-    const { authorization } = await signIn(at.node);
+    const { authorization } = await signIn(at.server);
     expect(await signInDevice({ account: { id: unique('device') } }, authorization)).toMatchObject({
       code: 16,
       message: 'Server key invalid',
@@ -172,7 +172,7 @@ describeDoors('sign-in by device', {}, (at) => {
 
   describe('username', () => {
     test('#27 taken by another', async () => {
-      const { username } = await signIn(at.node);
+      const { username } = await signIn(at.server);
       expect(await signInDevice({ account: { id: unique('device') }, username })).toMatchObject({
         code: 6,
         message: 'Username is already in use.',
@@ -180,13 +180,13 @@ describeDoors('sign-in by device', {}, (at) => {
     });
 
     test('#28 of an existing user counts, not the given one', async () => {
-      const { deviceId, username } = await signIn(at.node);
+      const { deviceId, username } = await signIn(at.server);
       const { token } = await signedIn({ account: { id: deviceId }, username: unique('other') });
       expect(claimsOf(token).usn).toBe(username);
     });
 
     test('of an existing user is checked all the same', async () => {
-      const { deviceId } = await signIn(at.node);
+      const { deviceId } = await signIn(at.server);
       expect(await signInDevice({ account: { id: deviceId }, username: 'x[]' })).toMatchObject({ code: 3 });
     });
 
@@ -236,7 +236,7 @@ describeDoors('sign-in by device', {}, (at) => {
 
   test('a refused username makes no account', async () => {
     const account = { id: unique('device') };
-    const { username } = await signIn(at.node);
+    const { username } = await signIn(at.server);
     await signInDevice({ account, username });
     expect(await signInDevice({ account, create: false })).toMatchObject({ code: 5 });
   });

@@ -130,7 +130,7 @@ describeDoors('sign-in by email', {}, (at) => {
     });
 
     test('#43 does not open an account without password', async () => {
-      const { username } = await signIn(at.node);
+      const { username } = await signIn(at.server);
       expect(await signInEmail({ password }, { username })).toMatchObject(invalidCredentials);
     });
 
@@ -158,7 +158,7 @@ describeDoors('sign-in by email', {}, (at) => {
   });
 
   test('a username taken by another', async () => {
-    const { username } = await signIn(at.node);
+    const { username } = await signIn(at.server);
     expect(await signInEmail({ email: newEmail(), password }, { username })).toMatchObject({
       code: 6,
       message: 'Username is already in use.',

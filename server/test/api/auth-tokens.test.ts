@@ -22,7 +22,7 @@ describeDoors('tokens', { clock }, (at) => {
 
   describe('refresh', () => {
     test('#54 does not take a session token', async () => {
-      const { token } = await signIn(at.node);
+      const { token } = await signIn(at.server);
       expect(await refresh(token)).toMatchObject(refreshInvalid);
     });
 
@@ -34,7 +34,7 @@ describeDoors('tokens', { clock }, (at) => {
     });
 
     test('needs the server key, not a session', async () => {
-      const { authorization, refreshToken } = await signIn(at.node);
+      const { authorization, refreshToken } = await signIn(at.server);
       expect(await at.call('SessionRefresh', authorization, { token: refreshToken })).toMatchObject({
         code: 16,
         message: 'Server key invalid',
@@ -65,7 +65,7 @@ describeDoors('tokens', { clock }, (at) => {
     });
 
     test('#58 reads the username again; the old token keeps the old one and stays valid', async () => {
-      const player = await signIn(at.node);
+      const player = await signIn(at.server);
       const username = unique('renamed');
       await at.ok('UpdateAccount', player.authorization, { username });
       const { response } = await refresh(player.refreshToken);
@@ -74,14 +74,14 @@ describeDoors('tokens', { clock }, (at) => {
     });
 
     test('leaves the old tokens alone', async () => {
-      const { token, refreshToken } = await signIn(at.node);
+      const { token, refreshToken } = await signIn(at.server);
       await refresh(refreshToken);
       expect((await refresh(refreshToken)).code).toBe(0);
       expect((await getAccount(token)).code).toBe(0);
     });
 
     test('works after the session token expired, and ends when the refresh token does', async () => {
-      const { refreshToken } = await signIn(at.node);
+      const { refreshToken } = await signIn(at.server);
       clock.advance(14_390 * second);
       expect((await refresh(refreshToken)).code).toBe(0);
       clock.advance(11 * second);
@@ -89,13 +89,13 @@ describeDoors('tokens', { clock }, (at) => {
     });
 
     test('of an account that was deleted in the second of the login', async () => {
-      const player = await signIn(at.node);
+      const player = await signIn(at.server);
       await at.ok('DeleteAccount', player.authorization);
       expect(await refresh(player.refreshToken)).toMatchObject({ code: 5, message: 'User account not found.' });
     });
 
     test('within the second of the login gives the very same tokens', async () => {
-      const player = await signIn(at.node);
+      const player = await signIn(at.server);
       const { token, refreshToken: refresh_token } = player;
       expect((await refresh(refresh_token)).response).toEqual({ token, refresh_token });
     });
@@ -103,7 +103,7 @@ describeDoors('tokens', { clock }, (at) => {
 
   describe('expiry', () => {
     test('#64 an expired token is refused', async () => {
-      const { token } = await signIn(at.node);
+      const { token } = await signIn(at.server);
       clock.advance(7195 * second);
       expect((await getAccount(token)).code).toBe(0);
       clock.advance(6 * second);
@@ -113,7 +113,7 @@ describeDoors('tokens', { clock }, (at) => {
 
   describe('logout', () => {
     test('#59 of both tokens ends both', async () => {
-      const player = await signIn(at.node);
+      const player = await signIn(at.server);
       const { token, refreshToken } = player;
       expect(await logout(player, { token, refresh_token: refreshToken })).toMatchObject({ code: 0, response: {} });
       expect(await getAccount(token)).toMatchObject(tokenInvalid);
@@ -121,23 +121,23 @@ describeDoors('tokens', { clock }, (at) => {
     });
 
     test('of one login leaves the others alone', async () => {
-      const player = await signIn(at.node);
-      const other = await signIn(at.node, player);
+      const player = await signIn(at.server);
+      const other = await signIn(at.server, player);
       await logout(player, { token: player.token, refresh_token: player.refreshToken });
       expect((await getAccount(other.token)).code).toBe(0);
       expect((await refresh(other.refreshToken)).code).toBe(0);
     });
 
     test('of another login of the same user', async () => {
-      const player = await signIn(at.node);
-      const other = await signIn(at.node, player);
+      const player = await signIn(at.server);
+      const other = await signIn(at.server, player);
       await logout(player, { token: other.token });
       expect(await getAccount(other.token)).toMatchObject(tokenInvalid);
       expect((await getAccount(player.token)).code).toBe(0);
     });
 
     test('of the session token alone: a refresh works, but its session tokens share the dead id', async () => {
-      const player = await signIn(at.node);
+      const player = await signIn(at.server);
       await logout(player, { token: player.token });
       const { code, response } = await refresh(player.refreshToken);
       expect(code).toBe(0);
@@ -145,16 +145,16 @@ describeDoors('tokens', { clock }, (at) => {
     });
 
     test('of the refresh token alone: the session token lives on', async () => {
-      const player = await signIn(at.node);
+      const player = await signIn(at.server);
       await logout(player, { refresh_token: player.refreshToken });
       expect((await getAccount(player.token)).code).toBe(0);
       expect(await refresh(player.refreshToken)).toMatchObject(refreshInvalid);
     });
 
     test('#60 without tokens ends every login of the user', async () => {
-      const player = await signIn(at.node);
-      const other = await signIn(at.node, player);
-      const stranger = await signIn(at.node);
+      const player = await signIn(at.server);
+      const other = await signIn(at.server, player);
+      const stranger = await signIn(at.server);
       clock.advance(second);
       expect(await logout(player, {})).toMatchObject({ code: 0 });
       for (const { token, refreshToken } of [player, other]) {
@@ -162,22 +162,22 @@ describeDoors('tokens', { clock }, (at) => {
         expect(await refresh(refreshToken)).toMatchObject(refreshInvalid);
       }
       expect((await getAccount(stranger.token)).code).toBe(0);
-      const again = await signIn(at.node, player);
+      const again = await signIn(at.server, player);
       expect((await getAccount(again.token)).code).toBe(0);
       expect((await refresh(again.refreshToken)).code).toBe(0);
     });
 
     test('#61 of a token that is none', async () => {
-      const player = await signIn(at.node);
-      const other = await signIn(at.node);
+      const player = await signIn(at.server);
+      const other = await signIn(at.server);
       for (const token of ['junk', player.refreshToken, other.token]) {
         expect(await logout(player, { token })).toMatchObject({ code: 3, message: 'Session token invalid.' });
       }
     });
 
     test('#62 of a refresh token that is not the user’s', async () => {
-      const player = await signIn(at.node);
-      const other = await signIn(at.node);
+      const player = await signIn(at.server);
+      const other = await signIn(at.server);
       for (const refresh_token of [other.refreshToken, 'junk', player.token]) {
         const outcome = await logout(player, { token: player.token, refresh_token });
         expect(outcome).toMatchObject({ code: 3, message: 'Refresh token invalid.' });
@@ -188,8 +188,8 @@ describeDoors('tokens', { clock }, (at) => {
     });
 
     test('of a token that is logged out already', async () => {
-      const player = await signIn(at.node);
-      const other = await signIn(at.node, player);
+      const player = await signIn(at.server);
+      const other = await signIn(at.server, player);
       await logout(player, { token: other.token });
       expect(await logout(player, { token: other.token })).toMatchObject({
         code: 3,
@@ -201,7 +201,7 @@ describeDoors('tokens', { clock }, (at) => {
 
 describeDoors('session.single_session', { clock, config: { 'session.single_session': true } }, (at) => {
   test('#63 a new login ends the older ones, a refresh does not', async () => {
-    const first = await signIn(at.node);
+    const first = await signIn(at.server);
     clock.advance(second);
     expect((await at.ok('SessionRefresh', serverKeyAuth, { token: first.refreshToken })).token).toBeTruthy();
     expect((await at.call('GetAccount', first.authorization)).code).toBe(0);

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { formats } from '../../testing/socket.ts';
 import { errorOf, join, RoomType, roomId, send, uuid } from './chat-support.ts';
-import { newName, onEachListener, otherFormat, settled, takePresenceEvent } from './socket-support.ts';
+import { newName, onEachServer, otherFormat, settled, takePresenceEvent } from './socket-support.ts';
 
 const badInput = (message: string): object => ({ code: 3, message });
 
-onEachListener({}, (realm) => {
+onEachServer({}, (realm) => {
   describe.each(formats)('%s', (format) => {
     test('CH-01: the first to join a room', async () => {
       const target = newName();
@@ -203,7 +203,7 @@ onEachListener({}, (realm) => {
   });
 });
 
-onEachListener({ config: { 'limits.session_channels': 3 } }, (realm) => {
+onEachServer({ config: { 'limits.session_channels': 3 } }, (realm) => {
   test.each(formats)('%s: a socket may be in as many channels as configured', async (format) => {
     const { socket } = await realm.client({ format });
     const rooms = [newName(), newName(), newName()];

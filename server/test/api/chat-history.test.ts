@@ -4,7 +4,7 @@ import { callDoor, type Door, type Outcome, restDoor } from '../../testing/doors
 import type { Player } from '../../testing/http.ts';
 import type { Envelope, TestSocket } from '../../testing/socket.ts';
 import { join, send } from './chat-support.ts';
-import { newName, onEachListener } from './socket-support.ts';
+import { newName, onEachServer } from './socket-support.ts';
 
 const badCursor = { code: 3, message: 'Cursor is invalid or expired.' };
 const badChannel = { code: 3, message: 'Invalid channel ID.' };
@@ -18,7 +18,7 @@ interface Page {
   readonly cacheable?: string;
 }
 
-onEachListener({}, (realm) => {
+onEachServer({}, (realm) => {
   describe.each(['REST', 'call over json', 'call over protobuf'])('%s', (doorName) => {
     let door: Door;
     let player: Player;
@@ -34,8 +34,8 @@ onEachListener({}, (realm) => {
     beforeEach(async () => {
       door =
         doorName === 'REST'
-          ? restDoor(realm.node)
-          : await callDoor(realm.node, player.token, doorName.endsWith('json') ? 'json' : 'protobuf');
+          ? restDoor(realm.server)
+          : await callDoor(realm.server, player.token, doorName.endsWith('json') ? 'json' : 'protobuf');
       writer = await realm.connect(player);
     });
     afterEach(() => door.close());

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { request } from '../../testing/http.ts';
 import { type Envelope, type Format, formats } from '../../testing/socket.ts';
 import { errorOf, instant, join, roomId, send, uuid } from './chat-support.ts';
-import { type Client, newName, onEachListener, otherFormat, type Realm, settled } from './socket-support.ts';
+import { type Client, newName, onEachServer, otherFormat, type Realm, settled } from './socket-support.ts';
 
 const badInput = (message: string): object => ({ code: 3, message });
 const notJoined = (verb: string): object => badInput(`Must join channel before ${verb} messages`);
@@ -27,13 +27,13 @@ async function pair(realm: Realm, format: Format, options = {}): Promise<{ a: Cl
 /** Everything stored in a room, oldest first. */
 async function history(realm: Realm, { player }: Client, id: string): Promise<Envelope[]> {
   const { authorization } = player;
-  const { body } = await request(realm.node, 'GET', `/v2/channel/${encodeURIComponent(id)}?limit=100`, {
+  const { body } = await request(realm.server, 'GET', `/v2/channel/${encodeURIComponent(id)}?limit=100`, {
     authorization,
   });
   return body.messages ?? [];
 }
 
-onEachListener({ expectedErrors: /Could not persist message to channel history/ }, (realm) => {
+onEachServer({ expectedErrors: /Could not persist message to channel history/ }, (realm) => {
   describe.each(formats)('%s', (format) => {
     test('CH-14: everyone gets the message, the sender before the ack', async () => {
       const { a, b, id } = await pair(realm, format);
@@ -265,7 +265,7 @@ onEachListener({ expectedErrors: /Could not persist message to channel history/ 
       const { a, b, id } = await pair(realm, format);
       const body = { username: `${a.player.username}-new` };
       const { authorization } = a.player;
-      expect((await request(realm.node, 'PUT', '/v2/account', { authorization, body })).status).toBe(200);
+      expect((await request(realm.server, 'PUT', '/v2/account', { authorization, body })).status).toBe(200);
       await send(a.socket, id);
       expect(await b.socket.takePayload('channel_message')).toMatchObject({ username: a.player.username });
     });

@@ -3,7 +3,7 @@ import { type Player, request } from '../../testing/http.ts';
 import type { Envelope, TestSocket } from '../../testing/socket.ts';
 import { waitFor } from '../../testing/wait.ts';
 import { join, roomId, send } from './chat-support.ts';
-import { type Client, newName, onEachListener, type Realm } from './socket-support.ts';
+import { type Client, newName, onEachServer, type Realm } from './socket-support.ts';
 
 const writers = 10;
 const messagesEach = 50;
@@ -17,7 +17,7 @@ async function history(realm: Realm, { authorization }: Player, id: string, limi
   const messages: Envelope[] = [];
   for (let cursor = ''; ; ) {
     const query = new URLSearchParams({ limit: String(limit), cursor });
-    const { status, body } = await request(realm.node, 'GET', `/v2/channel/${id}?${query}`, { authorization });
+    const { status, body } = await request(realm.server, 'GET', `/v2/channel/${id}?${query}`, { authorization });
     expect(status).toBe(200);
     messages.push(...(body.messages ?? []));
     if (body.next_cursor === undefined) return messages;
@@ -48,7 +48,7 @@ async function writeAll(clients: Client[], from: Client[], id: string, padding =
   );
 }
 
-onEachListener({}, (realm) => {
+onEachServer({}, (realm) => {
   test('everyone, and history, sees one order of what many write at once', async () => {
     const target = newName();
     const id = roomId(target);

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { type Envelope, formats, type TestSocket } from '../../testing/socket.ts';
 import { waitFor } from '../../testing/wait.ts';
 import { join, roomId } from './chat-support.ts';
-import { type Client, newName, onEachListener, takePresenceEvent } from './socket-support.ts';
+import { type Client, newName, onEachServer, takePresenceEvent } from './socket-support.ts';
 
 const sockets = 30;
 const rounds = 5;
@@ -44,7 +44,7 @@ function churn({ socket }: Client, target: string, isToStay: boolean): void {
   }
 }
 
-onEachListener({}, (realm) => {
+onEachServer({}, (realm) => {
   test('thirty sockets that join at once all end up with the same room', async () => {
     const target = newName();
     const clients = await realm.clients(sockets, mixed);
@@ -60,8 +60,14 @@ onEachListener({}, (realm) => {
     const witness = (await realm.client()).socket;
     const { self } = await join(witness, target);
     await takePresenceEvent(witness, 'channel_presence_event', 'joins', self.session_id);
-    const clients = await realm.clients(sockets, mixed);
-    for (const [index, client] of clients.entries()) churn(client, target, index % 3 !== 0);
+    // Each begins when it is there: some join while others leave.
+    const clients = await Promise.all(
+      Array.from({ length: sockets }, async (_, index) => {
+        const client = await realm.client(mixed(index));
+        churn(client, target, index % 3 !== 0);
+        return client;
+      }),
+    );
     await Promise.all(clients.map(({ socket }) => socket.settle()));
     // A third leaves, a third stays, and a third drops off.
     const dropped = clients.filter((_, index) => index % 3 === 1);
@@ -69,7 +75,7 @@ onEachListener({}, (realm) => {
     const idOf = ({ socket }: Client): string =>
       socket.received.find(({ channel }) => channel !== undefined).channel.self.session_id;
     for (const { socket } of dropped) socket.ws.terminate();
-    await waitFor('the dropped ones to be gone', () => realm.node.app.openSockets === 1 + sockets - dropped.length);
+    await waitFor('the dropped ones to be gone', () => realm.server.openSockets === 1 + sockets - dropped.length);
     await Promise.all([witness, ...staying.map(({ socket }) => socket)].map((socket) => socket.settle()));
 
     // P2: for each session joins and leaves alternate, none is missing and none is double.
@@ -105,7 +111,7 @@ onEachListener({}, (realm) => {
       // A request in flight does not bring it back.
       victim.send({ channel_join: { target: targets[0], type: 1 } });
       victim.ws.terminate();
-      await waitFor('the socket to be gone', () => realm.node.app.openSockets === 1);
+      await waitFor('the socket to be gone', () => realm.server.openSockets === 1);
       await witness.settle();
       expect(comingsAndGoings(witness).get(sessionId)).toEqual(['join', 'join', 'leave', 'leave']);
       const rooms = witness.received.flatMap(({ channel_presence_event: event }) =>
@@ -126,7 +132,7 @@ onEachListener({}, (realm) => {
         if (i % 2) socket.ws.terminate();
         else socket.ws.close();
       }
-      await waitFor('the sockets to be gone', () => realm.node.app.openSockets === 1);
+      await waitFor('the sockets to be gone', () => realm.server.openSockets === 1);
       await witness.settle();
       for (const events of comingsAndGoings(witness).values()) {
         expect([['join'], ['join', 'leave']]).toContainEqual(events);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Player, request, signIn } from '../../testing/http.ts';
-import { listenerKinds, startTestNode, type TestNode } from '../../testing/node.ts';
+import { serverKinds, startTestServer, type TestServer } from '../../testing/server.ts';
 import { formats, TestSocket } from '../../testing/socket.ts';
 import { createTestingFeature } from '../../testing/testing-feature.ts';
 
@@ -8,39 +8,36 @@ import { createTestingFeature } from '../../testing/testing-feature.ts';
 // server/testing/testing-feature.ts. Here is what comes with that.
 const sample = { text: 'hello', big: '9223372036854775807', labels: { colour: 'blue' }, children: [{ flag: true }] };
 
-describe.each(listenerKinds)('a method that a feature declares, on %s', (listener) => {
-  let node: TestNode;
+describe.each(serverKinds)('a method that a feature declares, on %s', (kind) => {
+  let server: TestServer;
   let player: Player;
   beforeAll(async () => {
-    node = await startTestNode({
-      config: { 'socket.listener': listener },
-      extraFeatures: () => [createTestingFeature()],
-    });
-    player = await signIn(node);
+    server = await startTestServer({ kind, extraFeatures: () => [createTestingFeature()] });
+    player = await signIn(server);
   });
-  afterAll(() => node?.stop());
+  afterAll(() => server?.stop());
 
   test('is a REST route, with every binding of proto/', async () => {
     const { authorization } = player;
-    const posted = await request(node, 'POST', '/v2/testing/echo', { authorization, body: sample });
+    const posted = await request(server, 'POST', '/v2/testing/echo', { authorization, body: sample });
     expect([posted.status, posted.body]).toEqual([200, sample]);
-    const got = await request(node, 'GET', '/v2/testing/echo/hello?big=9223372036854775807', { authorization });
+    const got = await request(server, 'GET', '/v2/testing/echo/hello?big=9223372036854775807', { authorization });
     expect([got.status, got.body]).toEqual([200, { text: sample.text, big: sample.big }]);
-    const put = await request(node, 'PUT', '/v2/testing/echo/hello', { authorization, body: { flag: true } });
+    const put = await request(server, 'PUT', '/v2/testing/echo/hello', { authorization, body: { flag: true } });
     expect([put.status, put.body]).toEqual([200, { text: 'hello', child: { flag: true } }]);
   });
 
   test.each(formats)('is a call over a %s socket', async (format) => {
-    const socket = await TestSocket.connect(node, player.token, { format });
+    const socket = await TestSocket.connect(server, player.token, { format });
     const envelope = await socket.request({ call: { method: 'TestingEcho', request: sample } });
     expect(envelope).toEqual({ cid: '1', call_result: { response: sample } });
     await socket.close();
   });
 
   test('is authenticated', async () => {
-    const anonymous = await request(node, 'POST', '/v2/testing/echo', { body: sample });
+    const anonymous = await request(server, 'POST', '/v2/testing/echo', { body: sample });
     expect([anonymous.status, anonymous.body]).toEqual([401, { code: 16, message: 'Auth token required' }]);
-    const socket = await TestSocket.connect(node, player.token);
+    const socket = await TestSocket.connect(server, player.token);
     const call = { method: 'TestingEcho', authorization: 'Bearer none', request: sample };
     const { call_result } = await socket.request({ call });
     expect(call_result).toEqual({ code: 16, message: 'Auth token invalid' });
@@ -49,16 +46,16 @@ describe.each(listenerKinds)('a method that a feature declares, on %s', (listene
 
   test('is checked against proto/', async () => {
     const { authorization } = player;
-    const reply = await request(node, 'POST', '/v2/testing/echo', { authorization, body: { text: 5 } });
+    const reply = await request(server, 'POST', '/v2/testing/echo', { authorization, body: { text: 5 } });
     expect([reply.status, reply.body.code]).toEqual([400, 3]);
-    const socket = await TestSocket.connect(node, player.token);
+    const socket = await TestSocket.connect(server, player.token);
     const { call_result } = await socket.request({ call: { method: 'TestingEcho', request: { text: 5 } } });
     expect(call_result.code).toBe(3);
     await socket.close();
   });
 
   test.each(formats)('and no other name is, over a %s socket', async (format) => {
-    const socket = await TestSocket.connect(node, player.token, { format });
+    const socket = await TestSocket.connect(server, player.token, { format });
     for (const method of ['Nope', 'testingecho', '', 'constructor', 'toString', '__proto__']) {
       const { call_result } = await socket.request({ call: { method } });
       expect(call_result).toEqual({ code: 12, message: `Unknown method "${method}".` });
@@ -67,18 +64,18 @@ describe.each(listenerKinds)('a method that a feature declares, on %s', (listene
   });
 });
 
-describe.each(listenerKinds)('a method that nobody declares, on %s', (listener) => {
-  let node: TestNode;
+describe.each(serverKinds)('a method that nobody declares, on %s', (kind) => {
+  let server: TestServer;
   let player: Player;
   beforeAll(async () => {
-    node = await startTestNode({ config: { 'socket.listener': listener } });
-    player = await signIn(node);
+    server = await startTestServer({ kind });
+    player = await signIn(server);
   });
-  afterAll(() => node?.stop());
+  afterAll(() => server?.stop());
 
   test.each(['TestingEcho', 'ListGroups'])('%s is unknown, though proto/ has it', async (method) => {
     for (const format of formats) {
-      const socket = await TestSocket.connect(node, player.token, { format });
+      const socket = await TestSocket.connect(server, player.token, { format });
       const { call_result } = await socket.request({ call: { method } });
       expect(call_result).toEqual({ code: 12, message: `Unknown method "${method}".` });
       await socket.close();
@@ -91,7 +88,7 @@ describe.each(listenerKinds)('a method that nobody declares, on %s', (listener) 
       ['GET', '/v2/testing/echo/hello'],
       ['GET', '/v2/group'],
     ] as const) {
-      const { status, body } = await request(node, verb, path, { authorization: player.authorization });
+      const { status, body } = await request(server, verb, path, { authorization: player.authorization });
       expect([status, body]).toEqual([404, { code: 5, message: 'Not Found' }]);
     }
   });

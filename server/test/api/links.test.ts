@@ -26,12 +26,12 @@ describeDoors('links', { clock: new TestClock() }, (at) => {
       ['too long', 'c'.repeat(129), 'Invalid custom ID, must be 6-128 bytes.'],
       ['a space', 'abc def', 'Invalid custom ID, no spaces or control characters allowed.'],
     ])('%s', async (_, id, message) => {
-      const { authorization } = await signIn(at.node);
+      const { authorization } = await signIn(at.server);
       expect(await at.call('LinkCustom', authorization, { id })).toMatchObject({ code: 3, message });
     });
 
     test('is linked, again, and replaced', async () => {
-      const { authorization, id: userId } = await signIn(at.node);
+      const { authorization, id: userId } = await signIn(at.server);
       const [first, second] = [unique('custom'), unique('custom')];
       for (const id of [first, first, second]) {
         expect(await at.call('LinkCustom', authorization, { id })).toMatchObject({ code: 0, response: {} });
@@ -45,7 +45,7 @@ describeDoors('links', { clock: new TestClock() }, (at) => {
     });
 
     test('of another user', async () => {
-      const [{ customId }, { authorization }] = [await signInCustom(), await signIn(at.node)];
+      const [{ customId }, { authorization }] = [await signInCustom(), await signIn(at.server)];
       expect(await at.call('LinkCustom', authorization, { id: customId })).toMatchObject({
         code: 6,
         message: 'Custom ID is already in use.',
@@ -59,12 +59,12 @@ describeDoors('links', { clock: new TestClock() }, (at) => {
       ['too short', '123456789', 'Device ID invalid, must be 10-128 bytes.'],
       ['a space', 'abc def ghij', 'Device ID invalid, no spaces or control characters allowed.'],
     ])('%s', async (_, id, message) => {
-      const { authorization } = await signIn(at.node);
+      const { authorization } = await signIn(at.server);
       expect(await at.call('LinkDevice', authorization, { id })).toMatchObject({ code: 3, message });
     });
 
     test('#85 of another user', async () => {
-      const [{ deviceId }, { authorization }] = [await signIn(at.node), await signIn(at.node)];
+      const [{ deviceId }, { authorization }] = [await signIn(at.server), await signIn(at.server)];
       expect(await at.call('LinkDevice', authorization, { id: deviceId })).toMatchObject({
         code: 6,
         message: 'Device ID already in use.',
@@ -72,18 +72,18 @@ describeDoors('links', { clock: new TestClock() }, (at) => {
     });
 
     test('#86 of one’s own', async () => {
-      const { authorization, deviceId } = await signIn(at.node);
+      const { authorization, deviceId } = await signIn(at.server);
       expect(await at.call('LinkDevice', authorization, { id: deviceId })).toMatchObject({ code: 0, response: {} });
       expect((await get(authorization)).devices).toEqual([{ id: deviceId }]);
     });
 
     test('joins those there are, and opens the same account', async () => {
-      const { authorization, deviceId, id: userId } = await signIn(at.node);
+      const { authorization, deviceId, id: userId } = await signIn(at.server);
       const id = unique('device');
       await at.ok('LinkDevice', authorization, { id, vars: { ignored: 'yes' } });
       const { devices } = await get(authorization);
       expect(devices.map((device: { id: string }) => device.id).sort()).toEqual([deviceId, id].sort());
-      expect((await signIn(at.node, { deviceId: id })).id).toBe(userId);
+      expect((await signIn(at.server, { deviceId: id })).id).toBe(userId);
     });
   });
 
@@ -106,14 +106,14 @@ describeDoors('links', { clock: new TestClock() }, (at) => {
       ['too short', { email: 'a@b.c', password }, 'Invalid email address, must be 10-255 bytes.'],
       ['73 bytes', { email: 'x@example.com', password: 'p'.repeat(73) }, 'Password must be at most 72 bytes long.'],
     ])('%s', async (_, message, text) => {
-      const { authorization } = await signIn(at.node);
+      const { authorization } = await signIn(at.server);
       expect(await at.call('LinkEmail', authorization, message)).toMatchObject({ code: 3, message: text });
     });
 
     test('#88 of another user', async () => {
       const email = newEmail();
       await at.ok('AuthenticateEmail', serverKeyAuth, { account: { email, password } });
-      const { authorization } = await signIn(at.node);
+      const { authorization } = await signIn(at.server);
       for (const spelling of [email, email.toUpperCase()]) {
         expect(await at.call('LinkEmail', authorization, { email: spelling, password })).toMatchObject({
           code: 6,
@@ -123,7 +123,7 @@ describeDoors('links', { clock: new TestClock() }, (at) => {
     });
 
     test('is linked in lower case; linked again, the password is new', async () => {
-      const { authorization, id } = await signIn(at.node);
+      const { authorization, id } = await signIn(at.server);
       const email = newEmail();
       await at.ok('LinkEmail', authorization, { email: email.toUpperCase(), password });
       expect((await get(authorization)).email).toBe(email);
@@ -137,12 +137,12 @@ describeDoors('links', { clock: new TestClock() }, (at) => {
 
   describe('unlink', () => {
     test('#89 the only device', async () => {
-      const { authorization, deviceId } = await signIn(at.node);
+      const { authorization, deviceId } = await signIn(at.server);
       expect(await at.call('UnlinkDevice', authorization, { id: deviceId })).toMatchObject(lastLink);
     });
 
     test('#90 no device', async () => {
-      const { authorization } = await signIn(at.node);
+      const { authorization } = await signIn(at.server);
       expect(await at.call('UnlinkDevice', authorization, {})).toMatchObject({
         code: 3,
         message: 'A device ID must be supplied.',
@@ -150,7 +150,7 @@ describeDoors('links', { clock: new TestClock() }, (at) => {
     });
 
     test('a device of another user, or of nobody', async () => {
-      const [own, other] = [await signIn(at.node), await signIn(at.node)];
+      const [own, other] = [await signIn(at.server), await signIn(at.server)];
       await at.ok('LinkCustom', own.authorization, { id: unique('custom') });
       for (const id of [other.deviceId, unique('device')]) {
         expect(await at.call('UnlinkDevice', own.authorization, { id })).toMatchObject(lastLink);
@@ -159,7 +159,7 @@ describeDoors('links', { clock: new TestClock() }, (at) => {
     });
 
     test('one device of two', async () => {
-      const { authorization, deviceId } = await signIn(at.node);
+      const { authorization, deviceId } = await signIn(at.server);
       const id = unique('device');
       await at.ok('LinkDevice', authorization, { id });
       await at.ok('UnlinkDevice', authorization, { id: deviceId });
@@ -173,11 +173,11 @@ describeDoors('links', { clock: new TestClock() }, (at) => {
       await at.ok('LinkDevice', authorization, { id });
       expect(await at.call('UnlinkCustom', authorization, {})).toMatchObject({ code: 0, response: {} });
       expect(await get(authorization)).not.toHaveProperty('custom_id');
-      expect((await signIn(at.node, { deviceId: id })).id).toBe(userId);
+      expect((await signIn(at.server, { deviceId: id })).id).toBe(userId);
     });
 
     test('#92 what was never linked, when there is something else', async () => {
-      const { authorization } = await signIn(at.node);
+      const { authorization } = await signIn(at.server);
       for (const method of ['UnlinkCustom', 'UnlinkEmail']) {
         expect(await at.call(method, authorization, {})).toMatchObject({ code: 0, response: {} });
       }
@@ -201,7 +201,7 @@ describeDoors('links', { clock: new TestClock() }, (at) => {
     });
 
     test('#94 the address: the password goes with it', async () => {
-      const { authorization, username } = await signIn(at.node);
+      const { authorization, username } = await signIn(at.server);
       const email = newEmail();
       await at.ok('LinkEmail', authorization, { email, password });
       expect(await at.call('UnlinkEmail', authorization, { email: newEmail() })).toMatchObject(lastLink);
@@ -227,8 +227,8 @@ describeDoors('links', { clock: new TestClock() }, (at) => {
   });
 
   test('every link and unlink shows in update_time', async () => {
-    const { authorization, id } = await signIn(at.node);
-    const time = async () => JSON.stringify((await at.node.app.features.accounts.accounts.get(id)).update_time);
+    const { authorization, id } = await signIn(at.server);
+    const time = async () => JSON.stringify((await at.server.features.accounts.accounts.get(id)).update_time);
     let before = await time();
     const device = { id: unique('device') };
     for (const [method, message] of [
@@ -255,7 +255,7 @@ describeDoors('links', { clock: new TestClock() }, (at) => {
       ['UnlinkCustom', () => ({}), lastLink],
       ['UnlinkEmail', () => ({}), lastLink],
     ])('%s', async (method, message, expected) => {
-      const { authorization } = await signIn(at.node);
+      const { authorization } = await signIn(at.server);
       await at.ok('DeleteAccount', authorization);
       // In the second in which it was made, the token outlives the account.
       expect(await at.call(method, authorization, message())).toMatchObject(expected);

@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { type ChannelMessage, Client, type Session, type Socket, type WebSocketAdapter } from '@heroiclabs/nakama-js';
 // @ts-expect-error: the package does not export its types
 import { WebSocketAdapterPb } from '@heroiclabs/nakama-js-protobuf';
-import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
+import { type Front, openFront } from '../../testing/front.ts';
 import { serverKey } from '../../testing/node.ts';
 import { waitFor } from '../../testing/wait.ts';
-import { newName, onEachListener } from './socket-support.ts';
+import { newName, onEachServer } from './socket-support.ts';
 
 const RoomType = 1;
 
@@ -27,15 +28,18 @@ async function rejection(call: Promise<unknown>): Promise<{ status: number; body
   return { status: response.status, body: (await response.json()) as { code: number; message: string } };
 }
 
-onEachListener({}, (realm) => {
+onEachServer({}, (realm) => {
+  let front: Front;
   let client: Client;
   const opened: Socket[] = [];
 
-  beforeAll(() => {
+  beforeAll(async () => {
     // Node 20 has none of its own; browsers do.
     vi.stubGlobal('WebSocket', WebSocket);
-    client = new Client(serverKey, '127.0.0.1', String(realm.node.port), false);
+    front = await openFront(realm.server);
+    client = new Client(serverKey, '127.0.0.1', String(front.port), false);
   });
+  afterAll(() => front.close());
   afterEach(() => {
     for (const socket of opened.splice(0)) socket.disconnect(false);
   });
@@ -81,7 +85,7 @@ onEachListener({}, (realm) => {
         status: 404,
         body: { code: 5, message: 'User account not found.' },
       });
-      const stranger = new Client('wrong key', '127.0.0.1', String(realm.node.port), false);
+      const stranger = new Client('wrong key', '127.0.0.1', String(front.port), false);
       const refused = stranger.authenticateDevice(`sdk-${randomUUID()}`, true);
       expect(await rejection(refused)).toMatchObject({ status: 401, body: { message: 'Server key invalid' } });
     });
@@ -274,7 +278,8 @@ onEachListener({}, (realm) => {
       const socket = client.createSocket(false, false, createAdapter());
       let timeouts = 0;
       socket.onheartbeattimeout = () => timeouts++;
-      socket.setHeartbeatTimeoutMs(50);
+      // How often, and how long each may take at most.
+      socket.setHeartbeatTimeoutMs(500);
       const send = vi.spyOn(socket as unknown as { send(message: object): unknown }, 'send');
       await socket.connect(session, false);
       opened.push(socket);

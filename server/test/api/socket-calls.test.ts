@@ -4,7 +4,7 @@ import { type Envelope, type Format, formats, type TestSocket } from '../../test
 import { createTestingFeature } from '../../testing/testing-feature.ts';
 import { waitFor } from '../../testing/wait.ts';
 import { EnvelopeFrame, payload } from '../../wire/envelope.ts';
-import { newName, onEachListener } from './socket-support.ts';
+import { newName, onEachServer } from './socket-support.ts';
 
 const unknownMethod = { code: 12, message: 'Unknown method "Nope".' };
 
@@ -18,7 +18,7 @@ function sendRawCall(socket: TestSocket, format: Format, method: string, bytes: 
   else socket.sendRaw(EnvelopeFrame.of(payload('call', { method, request: Buffer.from(bytes) }), 'raw').protobuf);
 }
 
-onEachListener({ extraFeatures: () => [createTestingFeature()] }, (realm) => {
+onEachServer({ extraFeatures: () => [createTestingFeature()] }, (realm) => {
   describe.each(formats)('%s', (format) => {
     test('calls and realtime messages of one burst are answered in order', async () => {
       const { player, socket } = await realm.client({ format });
@@ -88,7 +88,7 @@ onEachListener({ extraFeatures: () => [createTestingFeature()] }, (realm) => {
     test('errors are those of REST', async () => {
       const { player, socket } = await realm.client({ format });
       const { authorization } = player;
-      const rest = await request(realm.node, 'GET', '/v2/user?ids=x', { authorization });
+      const rest = await request(realm.server, 'GET', '/v2/user?ids=x', { authorization });
       expect(await call(socket, 'GetUsers', { ids: ['x'] })).toEqual({ code: 3, message: rest.body.message });
     });
 
@@ -117,7 +117,7 @@ onEachListener({ extraFeatures: () => [createTestingFeature()] }, (realm) => {
       const { token, refreshToken, authorization } = player;
       expect((await call(socket, 'GetAccount')).code).toBeUndefined();
       const body = { token, refresh_token: refreshToken };
-      expect((await request(realm.node, 'POST', '/v2/session/logout', { authorization, body })).status).toBe(200);
+      expect((await request(realm.server, 'POST', '/v2/session/logout', { authorization, body })).status).toBe(200);
       expect(await call(socket, 'GetAccount')).toEqual({ code: 16, message: 'Auth token invalid' });
       // Methods that need no session, calls as somebody else, and realtime messages still work.
       expect((await call(socket, 'Healthcheck')).code).toBeUndefined();
@@ -136,7 +136,7 @@ onEachListener({ extraFeatures: () => [createTestingFeature()] }, (realm) => {
 });
 
 const limits = { 'limits.session_calls_per_sec': 2, 'limits.session_calls_burst': 5 };
-onEachListener({ config: limits }, (realm) => {
+onEachServer({ config: limits }, (realm) => {
   test.each(formats)('%s: a socket makes no more calls at once than configured', async (format) => {
     const { player, socket } = await realm.client({ format });
     for (let i = 0; i < 8; i++) socket.send({ cid: `ping ${i}`, ping: {} });

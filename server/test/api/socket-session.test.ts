@@ -5,7 +5,7 @@ import { formats, type HandshakeRefused, type TestSocket } from '../../testing/s
 import { waitFor } from '../../testing/wait.ts';
 import {
   newName,
-  onEachListener,
+  onEachServer,
   otherFormat,
   outliveIssueSecond,
   settled,
@@ -33,7 +33,7 @@ async function join(socket: TestSocket, target: string): Promise<string> {
   return channel.self.session_id;
 }
 
-onEachListener({ config: { 'session.single_socket': true } }, (realm) => {
+onEachServer({ config: { 'session.single_socket': true } }, (realm) => {
   describe.each(formats)('%s, single socket', (format) => {
     test('SE-01: a new socket replaces the older one', async () => {
       const target = newName();
@@ -68,7 +68,7 @@ onEachListener({ config: { 'session.single_socket': true } }, (realm) => {
   });
 });
 
-onEachListener({}, (realm) => {
+onEachServer({}, (realm) => {
   describe.each(formats)('%s', (format) => {
     test('SE-02: a ban tells all sockets, closes them, and refuses new ones', async () => {
       const target = newName();
@@ -82,7 +82,7 @@ onEachListener({}, (realm) => {
       const ids = [];
       for (const socket of sockets) ids.push(await join(socket, target));
       await outliveIssueSecond(player);
-      await realm.node.app.features.accounts.accounts.ban([player.id]);
+      await realm.server.features.accounts.accounts.ban([player.id]);
       for (const socket of sockets) {
         expect(await socket.waitClosed()).toEqual(disconnected);
         expect(socket.received.at(-1)).toEqual({ notifications: notice('banned', -8) });
@@ -94,7 +94,7 @@ onEachListener({}, (realm) => {
 
     test('SE-03: deleting the account closes its sockets without a notice', async () => {
       const { player, socket } = await realm.client({ format });
-      const { status } = await request(realm.node, 'DELETE', '/v2/account', { authorization: player.authorization });
+      const { status } = await request(realm.server, 'DELETE', '/v2/account', { authorization: player.authorization });
       expect(status).toBe(200);
       expect(await socket.waitClosed()).toEqual(disconnected);
       expect(socket.received).toEqual([]);
@@ -153,12 +153,12 @@ onEachListener({}, (realm) => {
   });
 });
 
-onEachListener({ config: { 'session.token_expiry_sec': 1 } }, (realm) => {
+onEachServer({ config: { 'session.token_expiry_sec': 1 } }, (realm) => {
   test.each(formats)('SE-04: %s: a socket outlives its token', async (format) => {
     const { player, socket } = await realm.client({ format });
     await waitFor('the token to expire', async () => {
       const { authorization } = player;
-      return (await request(realm.node, 'GET', '/v2/account', { authorization })).status === 401;
+      return (await request(realm.server, 'GET', '/v2/account', { authorization })).status === 401;
     });
     await socket.settle();
     // Also for calls, which are made as the socket's session.

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest';
 import { claimsOf, type Player, signIn } from '../../testing/http.ts';
-import { listenerKinds, startTestNode, type TestNode, type TestNodeOptions } from '../../testing/node.ts';
+import type { TestNodeOptions } from '../../testing/node.ts';
+import { serverKinds, startTestServer, type TestServer, type TestServerOptions } from '../../testing/server.ts';
 import { type ConnectOptions, type Envelope, type Format, TestSocket } from '../../testing/socket.ts';
 import { waitFor } from '../../testing/wait.ts';
 
@@ -10,41 +11,41 @@ export interface Client {
   readonly socket: TestSocket;
 }
 
-/** One node, and the sockets that the running test opened on it. */
+/** One server, and the sockets that the running test opened on it. */
 export class Realm {
-  readonly #options: TestNodeOptions;
+  readonly #options: TestServerOptions;
   readonly #sockets: TestSocket[] = [];
-  #node: TestNode | undefined;
+  #server: TestServer | undefined;
 
-  constructor(options: TestNodeOptions) {
+  constructor(options: TestServerOptions) {
     this.#options = options;
   }
 
-  get node(): TestNode {
-    if (this.#node === undefined) throw new Error('the node runs only while tests do');
-    return this.#node;
+  get server(): TestServer {
+    if (this.#server === undefined) throw new Error('the server runs only while tests do');
+    return this.#server;
   }
 
   async start(): Promise<void> {
-    this.#node = await startTestNode(this.#options);
+    this.#server = await startTestServer(this.#options);
   }
 
   async stop(): Promise<void> {
-    await this.#node?.stop();
+    await this.#server?.stop();
   }
 
   /** Closes what the test left open, and waits until the server has noticed. */
   async closeSockets(): Promise<void> {
     for (const socket of this.#sockets.splice(0)) socket.ws.terminate();
-    await waitFor('all sockets to be gone', () => this.node.app.openSockets === 0);
+    await waitFor('all sockets to be gone', () => this.server.openSockets === 0);
   }
 
   player(): Promise<Player> {
-    return signIn(this.node);
+    return signIn(this.server);
   }
 
   async connect({ token }: { token: string }, options: ConnectOptions = {}): Promise<TestSocket> {
-    const socket = await TestSocket.connect(this.node, token, options);
+    const socket = await TestSocket.connect(this.server, token, options);
     this.#sockets.push(socket);
     return socket;
   }
@@ -65,15 +66,17 @@ export interface RealmOptions extends TestNodeOptions {
   readonly expectedErrors?: RegExp;
 }
 
-/** Runs the suite on both listeners, each with one node for the whole file. The node must log no unexpected errors. */
-export function onEachListener(options: RealmOptions, suite: (realm: Realm) => void): void {
-  describe.each(listenerKinds)('%s listener', (listener) => {
-    const realm = new Realm({ ...options, config: { 'socket.listener': listener, ...options.config } });
+/**
+ * Runs the suite on a server of every kind of the topology, one for the whole file. It must log no unexpected errors.
+ */
+export function onEachServer(options: RealmOptions, suite: (realm: Realm) => void): void {
+  describe.each(serverKinds)('on %s', (kind) => {
+    const realm = new Realm({ ...options, kind });
     beforeAll(() => realm.start());
     afterEach(() => realm.closeSockets());
     afterAll(async () => {
       await realm.stop();
-      expect(realm.node.errors.filter((line) => !options.expectedErrors?.test(line))).toEqual([]);
+      expect(realm.server.errors.filter((line) => !options.expectedErrors?.test(line))).toEqual([]);
     });
     suite(realm);
   });

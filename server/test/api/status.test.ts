@@ -4,7 +4,7 @@ import { type Player, request } from '../../testing/http.ts';
 import { type Envelope, formats, type TestSocket } from '../../testing/socket.ts';
 import { waitFor } from '../../testing/wait.ts';
 import { errorOf } from './chat-support.ts';
-import { newName, onEachListener, otherFormat, type Realm, settled } from './socket-support.ts';
+import { newName, onEachServer, otherFormat, type Realm, settled } from './socket-support.ts';
 
 const nilUuid = '00000000-0000-0000-0000-000000000000';
 const appearing = { query: { status: 'true' } };
@@ -26,11 +26,11 @@ const presence = ({ id, username }: Player, status: string): object => ({
 
 async function isOnline(realm: Realm, player: Player): Promise<boolean> {
   const { authorization } = player;
-  const { body } = await request(realm.node, 'GET', `/v2/user?ids=${player.id}`, { authorization });
+  const { body } = await request(realm.server, 'GET', `/v2/user?ids=${player.id}`, { authorization });
   return body.users[0].online ?? false;
 }
 
-onEachListener({}, (realm) => {
+onEachServer({}, (realm) => {
   describe.each(formats)('%s', (format) => {
     test('ST-01: following somebody who is online lists the status', async () => {
       const { socket: a } = await realm.client({ format });
@@ -229,6 +229,27 @@ onEachListener({}, (realm) => {
     });
   });
 
+  test('who follows many while they change ends up with what they are', async () => {
+    const followed = await realm.clients(10, (index) => ({ format: index % 2 ? 'json' : 'protobuf', ...appearing }));
+    const followers = await realm.clients(10);
+    const user_ids = followed.map(({ player }) => player.id);
+    for (const [n, { socket: follower }] of followers.entries()) {
+      for (const { socket } of followed) socket.send({ status_update: { status: String(n) } });
+      follower.send({ cid: 'follow', status_follow: { user_ids } });
+    }
+    await Promise.all([...followed, ...followers].map(({ socket }) => socket.settle()));
+    await Promise.all(followers.map(({ socket }) => socket.settle()));
+    for (const { socket } of followers) {
+      // As a client finds out: from the list, and from the events, in the order they came.
+      const seen = new Map<string, string>();
+      for (const { status, status_presence_event: event } of socket.received) {
+        for (const { user_id } of event?.leaves ?? []) seen.delete(user_id);
+        for (const each of [...(status?.presences ?? []), ...(event?.joins ?? [])]) seen.set(each.user_id, each.status);
+      }
+      expect(seen).toEqual(new Map(user_ids.map((id) => [id, '9'])));
+    }
+  });
+
   test('sockets that come and go at once leave nobody online', async () => {
     const players = await Promise.all(Array.from({ length: 20 }, () => realm.player()));
     const { socket } = await realm.client();
@@ -239,7 +260,7 @@ onEachListener({}, (realm) => {
         own.ws.terminate();
       }),
     );
-    await waitFor('the sockets to be gone', () => realm.node.app.openSockets === 1);
+    await waitFor('the sockets to be gone', () => realm.server.openSockets === 1);
     await socket.settle();
     const balance = new Map<string, number>();
     for (const { status_presence_event: event } of socket.received) {
@@ -251,7 +272,7 @@ onEachListener({}, (realm) => {
   });
 });
 
-onEachListener({ config: { 'limits.status_follows': 2 } }, (realm) => {
+onEachServer({ config: { 'limits.status_follows': 2 } }, (realm) => {
   test('a socket follows no more users than configured', async () => {
     const { socket } = await realm.client();
     const players = [await realm.player(), await realm.player(), await realm.player()];

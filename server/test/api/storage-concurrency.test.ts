@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { callDoor, type Door, type Outcome, restDoor } from '../../testing/doors.ts';
 import { type Player, signIn } from '../../testing/http.ts';
-import { listenerKinds, startTestNode, type TestNode } from '../../testing/node.ts';
+import { startTestServer, type TestServer } from '../../testing/server.ts';
 import { md5, StorageClient, versionCheckFailed } from './storage-support.ts';
 
 // Many at once on the same objects (reliability anchors S1, S2, F13).
@@ -12,7 +12,7 @@ const rounds = 20;
 const doorKinds = ['REST', 'call over json', 'call over protobuf'] as const;
 
 describe.each(doorKinds)('concurrent storage, %s', (kind) => {
-  let node: TestNode;
+  let server: TestServer;
   let player: Player;
   let doors: Door[] = [];
   /** The same player as many clients, each with a connection of its own. */
@@ -20,26 +20,27 @@ describe.each(doorKinds)('concurrent storage, %s', (kind) => {
   const client = (): StorageClient => clients[0] as StorageClient;
 
   beforeAll(async () => {
-    node = await startTestNode({
+    server = await startTestServer({
       config: {
-        'socket.listener': listenerKinds[0] ?? 'uws',
         'socket.max_message_size_bytes': 262_144,
         'database.shared_clients': 6,
         'database.pool_size': 10,
+        // All writers want the same rows: the last of them waits for all others, however busy the machine is.
+        'database.acquire_timeout_ms': 30_000,
       },
     });
-    player = await signIn(node);
+    player = await signIn(server);
     const open = async (): Promise<Door> => {
-      if (kind === 'REST') return restDoor(node);
-      return callDoor(node, player.token, kind === 'call over json' ? 'json' : 'protobuf');
+      if (kind === 'REST') return restDoor(server);
+      return callDoor(server, player.token, kind === 'call over json' ? 'json' : 'protobuf');
     };
     doors = await Promise.all(Array.from({ length: writers }, open));
     clients = doors.map((door) => new StorageClient(door, player));
   });
   afterAll(async () => {
     await Promise.all(doors.map((door) => door.close()));
-    expect(node.errors).toEqual([]);
-    await node.stop();
+    expect(server.errors).toEqual([]);
+    await server.stop();
   });
 
   const succeededOf = (outcomes: readonly Outcome[]): Outcome[] => outcomes.filter(({ code }) => code === 0);

@@ -81,7 +81,7 @@ describeStorage('storage', (s) => {
     });
 
     it('33: lets server code delete what is not there, unless it names a version', async () => {
-      const { storage } = s.node.app.features.storage;
+      const { storage } = s.server.features.storage;
       const id = { collection: s.c, key: 'k', ownerId: nilUuid };
       await storage.delete('server', [{ ...id, version: '' }]);
       await expect(storage.delete('server', [{ ...id, version: md5('{}') }])).rejects.toMatchObject(deleteRejected);
@@ -189,9 +189,9 @@ describeStorage('storage', (s) => {
     it('41: lists the same by path and by query', async () => {
       await write('a', { a: 2, b: 1 });
       const options = { authorization: s.a.player.authorization };
-      const byPath = await request(s.node, 'GET', `/v2/storage/${s.c}/${s.a.id}?limit=10`, options);
-      const byQuery = await request(s.node, 'GET', `/v2/storage/${s.c}?user_id=${s.a.id}&limit=10`, options);
-      const byCamelCase = await request(s.node, 'GET', `/v2/storage/${s.c}?userId=${s.a.id}&limit=10`, options);
+      const byPath = await request(s.server, 'GET', `/v2/storage/${s.c}/${s.a.id}?limit=10`, options);
+      const byQuery = await request(s.server, 'GET', `/v2/storage/${s.c}?user_id=${s.a.id}&limit=10`, options);
+      const byCamelCase = await request(s.server, 'GET', `/v2/storage/${s.c}?userId=${s.a.id}&limit=10`, options);
       expect(byPath.body.objects).toHaveLength(2);
       expect(byQuery.text).toBe(byPath.text);
       expect(byCamelCase.text).toBe(byPath.text);
@@ -205,7 +205,7 @@ describeStorage('storage', (s) => {
 
     it('lists the public objects of the system by the nil UUID', async () => {
       const object = { collection: s.c, ownerId: nilUuid, value: '{}', version: '', permissionWrite: 0 };
-      await s.node.app.features.storage.storage.write('server', [
+      await s.server.features.storage.storage.write('server', [
         { ...object, key: 'public', permissionRead: 2 },
         { ...object, key: 'private', permissionRead: 1 },
       ]);
@@ -245,7 +245,7 @@ describeStorage('storage', (s) => {
 
     it('lists what server code stored with read permissions that players cannot set', async () => {
       const object = { collection: s.c, value: '{}', version: '', permissionWrite: 1 };
-      await s.node.app.features.storage.storage.write('server', [
+      await s.server.features.storage.storage.write('server', [
         { ...object, key: 'x', ownerId: s.a.id, permissionRead: 3 },
         { ...object, key: 'y', ownerId: s.a.id, permissionRead: 7 },
         { ...object, key: 'z', ownerId: s.a.id, permissionRead: 2 },
@@ -264,7 +264,7 @@ describeStorage('storage', (s) => {
     describe('by server code', () => {
       let db: Database;
       beforeAll(() => {
-        db = new Database({ url: s.node.databaseUrl, poolSize: 1, sharedClients: 1 }, quiet);
+        db = new Database({ url: s.server.databaseUrl, poolSize: 1, sharedClients: 1 }, quiet);
       });
       afterAll(() => db.close());
       const list = async (ownerId: string | undefined, limit: number) => {

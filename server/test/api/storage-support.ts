@@ -4,7 +4,7 @@ import { describeDoors } from '../../testing/door-suite.ts';
 import type { Door, Outcome } from '../../testing/doors.ts';
 import { bearer, type Player, signIn } from '../../testing/http.ts';
 import { unique } from '../../testing/names.ts';
-import type { TestNode } from '../../testing/node.ts';
+import type { TestServer } from '../../testing/server.ts';
 
 /** The request messages in their JSON form; only what a test says is sent. */
 export interface WriteObject {
@@ -139,7 +139,7 @@ const withDefaults = (object: Partial<StoredObject>): StoredObject =>
   ({ permission_read: 0, permission_write: 0, version: '', ...object }) as StoredObject;
 
 export interface StorageSuite {
-  readonly node: TestNode;
+  readonly server: TestServer;
   /** Two players, through the door under test. */
   readonly a: StorageClient;
   readonly b: StorageClient;
@@ -154,9 +154,9 @@ export function describeStorage(title: string, define: (suite: StorageSuite) => 
   describeDoors(title, { config }, (doorway) => {
     const suite = {} as { -readonly [K in keyof StorageSuite]: StorageSuite[K] };
     beforeAll(async () => {
-      suite.node = doorway.node;
-      suite.a = new StorageClient(doorway, await signIn(doorway.node));
-      suite.b = new StorageClient(doorway, await signIn(doorway.node));
+      suite.server = doorway.server;
+      suite.a = new StorageClient(doorway, await signIn(doorway.server));
+      suite.b = new StorageClient(doorway, await signIn(doorway.server));
     });
     beforeEach(() => {
       suite.c = unique('c');

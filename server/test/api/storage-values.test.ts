@@ -7,7 +7,7 @@ import { describeStorage, md5, type StorageClient, writeFailed } from './storage
 describeStorage('storage', (s) => {
   let sql: pg.Client;
   beforeAll(async () => {
-    sql = new pg.Client(s.node.databaseUrl);
+    sql = new pg.Client(s.server.databaseUrl);
     await sql.connect();
   });
   afterAll(() => sql.end());

@@ -265,7 +265,7 @@ describeStorage('storage', (s) => {
     });
 
     it('28: shows players what server code stored for all', async () => {
-      const { storage } = s.node.app.features.storage;
+      const { storage } = s.server.features.storage;
       const object = { collection: s.c, key: 'k', ownerId: nilUuid, value: '{"m":1}', version: '', permissionWrite: 0 };
       await storage.write('server', [{ ...object, permissionRead: 2 }]);
       expect(await s.a.read({ collection: s.c, key: 'k' })).toMatchObject([

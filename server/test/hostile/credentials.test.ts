@@ -3,7 +3,7 @@ import { bearer, type Player, request, serverKeyAuth, signIn } from '../../testi
 import { listenerKinds, startTestNode, type TestNode } from '../../testing/node.ts';
 import { HandshakeRefused, TestSocket } from '../../testing/socket.ts';
 import { RawClient } from '../../transports/listener-test-client.ts';
-import { forgeries, mutations, refreshKey, sign, unusual } from './auth-forgery.ts';
+import { forgeries, mutations, refreshKey, sign, unusual } from './forgery.ts';
 
 const tokenInvalid = { code: 16, message: 'Auth token invalid' };
 const mutantCount = 2000;

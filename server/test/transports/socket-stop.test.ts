@@ -9,8 +9,8 @@ import { listenerKinds, startTestNode, type TestNode, type TestNodeOptions } fro
 import { formats, TestSocket } from '../../testing/socket.ts';
 import { waitFor } from '../../testing/wait.ts';
 import { handshake, RawClient } from '../../transports/listener-test-client.ts';
-import { join } from './chat-support.ts';
-import { newName } from './socket-support.ts';
+import { join } from '../api/chat-support.ts';
+import { newName } from '../api/socket-support.ts';
 
 const goingAway = { code: 1001, reason: 'server shutting down' };
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { type Envelope, formats, type TestSocket } from '../../testing/socket.ts';
 import { waitFor } from '../../testing/wait.ts';
-import { join, roomId } from './chat-support.ts';
-import { newName, onEachListener, outliveIssueSecond, takePresenceEvent } from './socket-support.ts';
+import { join, roomId } from '../api/chat-support.ts';
+import { newName, onEachServer, outliveIssueSecond, takePresenceEvent } from '../api/socket-support.ts';
 
 const listeners = 50;
 const contentBytes = 3000;
@@ -27,7 +27,7 @@ const hasLeft = ({ received }: TestSocket, sessionId: string): boolean =>
 const numbersOf = ({ received }: TestSocket): number[] =>
   received.flatMap(({ channel_message: message }: Envelope) => (message ? [JSON.parse(message.content).n] : []));
 
-onEachListener({}, (realm) => {
+onEachServer({}, (realm) => {
   test.each(formats)('KA-04: of fifty listeners the one that stops reading is cut, %s', async (format) => {
     const target = newName();
     const { socket: sender } = await realm.client();
@@ -76,7 +76,7 @@ const patient = {
 /** So many that neither the kernel nor the transport can hold all of them. */
 const many = 3000;
 
-onEachListener({ config: patient }, (realm) => {
+onEachServer({ config: patient }, (realm) => {
   describe.each(formats)('%s', (format) => {
     test('a reader that goes on in time gets everything in order', async () => {
       const target = newName();
@@ -101,7 +101,7 @@ onEachListener({ config: patient }, (realm) => {
       await outliveIssueSecond(player);
       slow.ws.pause();
       await flood(sender, target, 0, many);
-      await realm.node.app.features.accounts.accounts.ban([player.id]);
+      await realm.server.features.accounts.accounts.ban([player.id]);
       await takePresenceEvent(sender, 'channel_presence_event', 'leaves', self.session_id);
       slow.ws.resume();
       expect(await slow.waitClosed()).toEqual({ code: 1000, reason: 'server-side session disconnect' });
@@ -111,7 +111,7 @@ onEachListener({ config: patient }, (realm) => {
   });
 });
 
-onEachListener({ config: { ...patient, 'socket.write_wait_ms': 500 } }, (realm) => {
+onEachServer({ config: { ...patient, 'socket.write_wait_ms': 500 } }, (realm) => {
   test.each(formats)('a reader that takes nothing for too long is cut, %s', async (format) => {
     const target = newName();
     const { socket: sender } = await realm.client();
@@ -128,7 +128,7 @@ onEachListener({ config: { ...patient, 'socket.write_wait_ms': 500 } }, (realm) 
   });
 });
 
-onEachListener({ config: { ...patient, 'socket.outgoing_queue_bytes': 200_000 } }, (realm) => {
+onEachServer({ config: { ...patient, 'socket.outgoing_queue_bytes': 200_000 } }, (realm) => {
   test.each(formats)('bytes count as well as messages, %s', async (format) => {
     const target = newName();
     const { socket: sender } = await realm.client();

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Hooks } from '../../gateway/hooks.ts';
 import { formats, type TestSocket } from '../../testing/socket.ts';
 import { sleep, waitFor } from '../../testing/wait.ts';
-import { newName, onEachListener, takePresenceEvent } from './socket-support.ts';
+import { newName, onEachServer, takePresenceEvent } from '../api/socket-support.ts';
 
 const pingPeriodMs = 200;
 const pongWaitMs = 800;
@@ -34,7 +34,7 @@ const slowCall: Hooks = {
   after: () => undefined,
 };
 
-onEachListener({ config, hooks: slowCall }, (realm) => {
+onEachServer({ config, hooks: slowCall }, (realm) => {
   describe.each(formats)('%s', (format) => {
     test('KA-01: a peer that shows no life is pinged once and then closed, and its leave is announced', async () => {
       const target = newName();

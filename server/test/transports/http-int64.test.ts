@@ -24,7 +24,7 @@ const extraFeatures = () => [createTestingFeature()];
 
 describeDoors('64-bit integers', { extraFeatures }, (at) => {
   const echo = async (sample: object) => {
-    const { authorization } = await signIn(at.node);
+    const { authorization } = await signIn(at.server);
     return at.ok('TestingEcho', authorization, sample);
   };
 

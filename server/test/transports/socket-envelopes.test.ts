@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Hooks } from '../../gateway/hooks.ts';
 import { invalidArgument } from '../../platform/errors.ts';
 import { formats } from '../../testing/socket.ts';
-import { newName, onEachListener, settled } from './socket-support.ts';
+import { newName, onEachServer, settled } from '../api/socket-support.ts';
 
 const processing = { code: 1000, reason: 'error processing message' };
 
@@ -34,7 +34,7 @@ function createHooks(): Hooks & { readonly seen: { response: object | null; requ
 
 const hooks = createHooks();
 
-onEachListener({ hooks, expectedErrors: /Error: no/ }, (realm) => {
+onEachServer({ hooks, expectedErrors: /Error: no/ }, (realm) => {
   describe.each(formats)('%s', (format) => {
     test('ENV-01: a ping is answered with its cid', async () => {
       const { socket } = await realm.client({ format });

@@ -3,7 +3,7 @@ import { type Format, formats, type TestSocket } from '../../testing/socket.ts';
 import { createTestingFeature } from '../../testing/testing-feature.ts';
 import { EnvelopeFrame, payload } from '../../wire/envelope.ts';
 import { encodeEnvelopeJson } from '../../wire/envelope-json.ts';
-import { onEachListener } from './socket-support.ts';
+import { onEachServer } from '../api/socket-support.ts';
 
 const malformed = { code: 1000, reason: 'received malformed payload' };
 const wrongType = { code: 1000, reason: 'received unexpected WebSocket message type' };
@@ -27,7 +27,7 @@ async function echo(socket: TestSocket, message: object): Promise<object> {
   return socket.takePayload('match_data');
 }
 
-onEachListener({ extraFeatures: () => [createTestingFeature()] }, (realm) => {
+onEachServer({ extraFeatures: () => [createTestingFeature()] }, (realm) => {
   describe.each(formats)('%s', (format) => {
     test('FR-01, FR-02: a frame of the other kind closes the socket', async () => {
       const { socket } = await realm.client({ format });
@@ -132,7 +132,7 @@ onEachListener({ extraFeatures: () => [createTestingFeature()] }, (realm) => {
       socket.ws.send(text, { binary: false });
       // uWebSockets.js takes it for a violation of the protocol and drops the connection.
       const dropped = { code: 1006, reason: '' };
-      expect(await socket.waitClosed()).toEqual(realm.node.app.listenerKind === 'uws' ? dropped : malformed);
+      expect(await socket.waitClosed()).toEqual(realm.server.next().app.listenerKind === 'uws' ? dropped : malformed);
     });
 
     test('FR-05: members may be spelled in camel case', async () => {

@@ -2,7 +2,7 @@ import jwt from 'jsonwebtoken';
 import { describe, expect, test } from 'vitest';
 import { request } from '../../testing/http.ts';
 import { formats, type HandshakeRefused } from '../../testing/socket.ts';
-import { onEachListener, outliveIssueSecond, type Realm } from './socket-support.ts';
+import { onEachServer, outliveIssueSecond, type Realm } from '../api/socket-support.ts';
 
 const sessionKey = 'defaultencryptionkey';
 const missingToken = { status: 401, text: 'Missing or invalid token' };
@@ -15,7 +15,7 @@ async function refusal(realm: Realm, token: string, options = {}): Promise<Hands
   return refused;
 }
 
-onEachListener({}, (realm) => {
+onEachServer({}, (realm) => {
   test('HS-01: no token is refused', async () => {
     expect(await refusal(realm, '')).toMatchObject(missingToken);
   });
@@ -84,7 +84,7 @@ onEachListener({}, (realm) => {
     await outliveIssueSecond(player);
     const { token, refreshToken, authorization } = player;
     const body = isSingle ? { token, refresh_token: refreshToken } : {};
-    const logout = await request(realm.node, 'POST', '/v2/session/logout', { authorization, body });
+    const logout = await request(realm.server, 'POST', '/v2/session/logout', { authorization, body });
     expect(logout.status).toBe(200);
     expect(await refusal(realm, token)).toMatchObject(missingToken);
     await socket.settle();
@@ -98,7 +98,7 @@ onEachListener({}, (realm) => {
   test('GET /ws without an upgrade is told what a handshake would be told', async () => {
     const { token } = await realm.player();
     const get = async (query: string): Promise<[number, string]> => {
-      const { status, text } = await request(realm.node, 'GET', `/ws${query}`);
+      const { status, text } = await request(realm.server, 'GET', `/ws${query}`);
       return [status, text];
     };
     expect(await get('?format=xml')).toEqual([400, 'Invalid format parameter']);
@@ -124,7 +124,7 @@ onEachListener({}, (realm) => {
       const { player, socket } = await realm.client({ format, query: { status } });
       await socket.settle();
       expect(socket.received).toEqual([]);
-      const { body } = await request(realm.node, 'GET', '/v2/account', { authorization: player.authorization });
+      const { body } = await request(realm.server, 'GET', '/v2/account', { authorization: player.authorization });
       expect(body.user.online).toBeFalsy();
     });
 
@@ -149,7 +149,7 @@ onEachListener({}, (realm) => {
   });
 });
 
-onEachListener({ config: { 'limits.sockets': 2 } }, (realm) => {
+onEachServer({ config: { 'limits.sockets': 2 } }, (realm) => {
   test('a node takes no more sockets than configured, and another one once there is room', async () => {
     const { token } = await realm.player();
     const [first] = [await realm.connect({ token }), await realm.connect({ token })];
