@@ -1,0 +1,227 @@
+import type { Logger } from 'pino';
+import type { Clock } from '../../platform/clock.ts';
+import { internalUnlessTransient, invalidArgument } from '../../platform/errors.ts';
+import { newId, nilUuid } from '../../platform/ids.ts';
+import { isJsonObject } from '../../platform/json-object.ts';
+import type { Database } from '../../store/database.ts';
+import { violatedConstraint } from '../../store/pg-errors.ts';
+import { payload } from '../../wire/envelope.ts';
+import type { Init, nakama } from '../../wire/generated/messages.js';
+import { notificationStream, type Streams } from '../streams/index.ts';
+import type { Broadcast } from './broadcast.ts';
+import { isBroadcastCode, isCustomCode } from './codes.ts';
+import { listForServer, type NotificationPage } from './listing.ts';
+import {
+  deleteById,
+  deletePairs,
+  insertForNextUsers,
+  insertNotifications,
+  markRead,
+  type NotificationRow,
+  notificationsById,
+  updateById,
+} from './queries.ts';
+import { type Notice, toLive } from './wire.ts';
+
+export interface NewNotification extends Notice {
+  readonly userId: string;
+}
+
+/** What to change of a stored notification; what is undefined stays. */
+export interface NotificationChange {
+  readonly id: string;
+  readonly subject?: string | undefined;
+  readonly content?: string | undefined;
+  readonly senderId?: string | undefined;
+}
+
+interface Dependencies {
+  readonly db: Database;
+  readonly streams: Streams;
+  readonly broadcast: Broadcast;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Most notifications in one call. */
+const maxBatch = 10_000;
+const maxSubjectCharacters = 255;
+/** Users who are served by one statement while everybody is notified. */
+const pageUsers = 1000;
+
+/** Notifications to users, stored or only for those who are online (spec: social.md, section 3). */
+export class Notifications {
+  readonly #deps: Dependencies;
+  readonly #background = new Set<Promise<void>>();
+  #isClosed = false;
+
+  constructor(deps: Dependencies) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Stores what is persistent, all or nothing, then delivers everything to the users' sockets on all nodes; those of
+   * one user arrive in one message, in the given order. Throws INVALID_ARGUMENT for what cannot be stored or an
+   * unknown user, and then nobody gets anything. Codes are the caller's business.
+   */
+  async send(list: readonly NewNotification[]): Promise<void> {
+    if (list.length === 0) return;
+    if (list.length > maxBatch) throw invalidArgument(`Too many notifications, at most ${maxBatch} at once.`);
+    for (const notification of list) checkNotice(notification);
+    const sent = list.map((notification) => ({ ...notification, id: newId() }));
+    await this.#store(sent.filter((notification) => notification.persistent));
+    const now = Math.floor(this.#deps.clock.now() / 1000);
+    const byUser = new Map<string, Init<nakama.api.Notification>[]>();
+    for (const notification of sent) {
+      const own = byUser.get(notification.userId);
+      const wire = toLive(notification, notification.id, now);
+      if (own === undefined) byUser.set(notification.userId, [wire]);
+      else own.push(wire);
+    }
+    await Promise.all([...byUser].map(([userId, notifications]) => this.#deliver(userId, notifications)));
+  }
+
+  /** As `send`, for side effects of other calls: what goes wrong is logged, and not the caller's concern. */
+  async sendBestEffort(list: readonly NewNotification[]): Promise<void> {
+    try {
+      await this.send(list);
+    } catch (error) {
+      this.#deps.log.warn({ err: error, code: list[0]?.code }, 'could not send notifications');
+    }
+  }
+
+  /** As `send`, for game code: throws INVALID_ARGUMENT for codes that are the server's own. */
+  async sendCustom(list: readonly NewNotification[]): Promise<void> {
+    for (const { code } of list) if (!isCustomCode(code)) throw invalidArgument('expects code to number above 0');
+    await this.send(list);
+  }
+
+  /**
+   * To every user there is. What is not persistent reaches every open socket before this resolves. Persistent ones are
+   * stored and delivered in the background, page by page; a failure, or the end of this node, ends that.
+   */
+  async sendAll(notice: Notice): Promise<void> {
+    if (!isBroadcastCode(notice.code)) throw invalidArgument('expects code to number above 0');
+    checkNotice(notice);
+    if (!notice.persistent) {
+      await this.#deps.broadcast.publish(notice, [], [newId()]);
+      return;
+    }
+    const work = this.#storeForAll(notice)
+      .catch((error) => this.#deps.log.error({ err: error }, 'could not notify all users'))
+      .finally(() => this.#background.delete(work));
+    this.#background.add(work);
+  }
+
+  /**
+   * The user's stored notifications, oldest first; the cursor is '' on the last page. Throws INVALID_ARGUMENT for a limit
+   * outside 1-1000 and for a broken cursor.
+   */
+  async list(userId: string, limit: number, cursor: string): Promise<NotificationPage> {
+    return listForServer(this.#deps.db, userId, limit, cursor);
+  }
+
+  /** Stored notifications by id, only the user's own when one is given; unknown ones are left out. */
+  async get(ids: readonly string[], userId: string | null = null): Promise<NotificationRow[]> {
+    return this.#deps.db.query(notificationsById, [ids, userId]);
+  }
+
+  /** Unknown ids, and those of others when a user is given, are ignored. */
+  async delete(ids: readonly string[], userId: string | null = null): Promise<void> {
+    await this.#deps.db.execute(deleteById, [ids, userId]);
+  }
+
+  /** Deletes each of these that belongs to the user named with it. */
+  async deletePairs(pairs: readonly { readonly userId: string; readonly id: string }[]): Promise<void> {
+    await this.#deps.db.execute(deletePairs, [pairs.map(({ userId }) => userId), pairs.map(({ id }) => id)]);
+  }
+
+  /** Changes stored notifications; unknown ids are ignored, and nobody is told. */
+  async update(changes: readonly NotificationChange[]): Promise<void> {
+    for (const { subject, content } of changes) {
+      if (subject !== undefined) checkSubject(subject);
+      if (content !== undefined) checkContent(content);
+    }
+    await this.#deps.db.execute(updateById, [
+      changes.map(({ id }) => id),
+      changes.map(({ subject }) => subject ?? null),
+      changes.map(({ content }) => content ?? null),
+      changes.map(({ senderId }) => (senderId === undefined ? null : senderId || nilUuid)),
+    ]);
+  }
+
+  /** Marks the user's notifications as read, all of them when `ids` is null. */
+  async markRead(userId: string, ids: readonly string[] | null): Promise<void> {
+    await this.#deps.db.execute(markRead, [userId, ids]);
+  }
+
+  /** Ends what runs in the background after the page in hand. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all(this.#background);
+  }
+
+  async #store(list: readonly (NewNotification & { readonly id: string })[]): Promise<void> {
+    if (list.length === 0) return;
+    const columns = [
+      list.map(({ id }) => id),
+      list.map(({ userId }) => userId),
+      list.map(({ subject }) => subject),
+      list.map(({ content }) => content),
+      list.map(({ code }) => code),
+      list.map(({ senderId }) => senderId || nilUuid),
+    ];
+    try {
+      await this.#deps.db.query(insertNotifications, columns);
+    } catch (error) {
+      if (violatedConstraint(error)?.endsWith('user_id_fkey')) throw invalidArgument('user not found');
+      throw internalUnlessTransient(error, 'failed to send notifications');
+    }
+  }
+
+  async #storeForAll(notice: Notice): Promise<void> {
+    const { db, broadcast } = this.#deps;
+    const { subject, content, code, senderId } = notice;
+    // The system user has the lowest id of all, and gets one, too.
+    let after = nilUuid;
+    await this.#store([{ ...notice, userId: nilUuid, id: newId() }]);
+    while (!this.#isClosed) {
+      const rows = await db.query(insertForNextUsers, [after, pageUsers, subject, content, code, senderId || nilUuid]);
+      if (rows.length === 0) return;
+      const userIds = rows.map((row) => row.user_id);
+      await broadcast.publish(
+        notice,
+        userIds,
+        rows.map((row) => row.id),
+      );
+      after = userIds.reduce((last, id) => (id > last ? id : last));
+    }
+    throw new Error('the node stops');
+  }
+
+  // What is stored will be found, even if it cannot be pushed now.
+  async #deliver(userId: string, notifications: Init<nakama.api.Notification>[]): Promise<void> {
+    try {
+      await this.#deps.streams.send(notificationStream(userId), payload('notifications', { notifications }));
+    } catch (error) {
+      if (notifications.some(({ persistent }) => !persistent)) throw error;
+      this.#deps.log.warn({ err: error, uid: userId }, 'could not push stored notifications');
+    }
+  }
+}
+
+function checkNotice({ subject, content, persistent }: Notice): void {
+  if (subject === '') throw invalidArgument('expects subject to be a non-empty string');
+  if (persistent) checkSubject(subject);
+  checkContent(content);
+}
+
+function checkSubject(subject: string): void {
+  if (subject.length > maxSubjectCharacters) {
+    throw invalidArgument(`Notification subject must be at most ${maxSubjectCharacters} characters.`);
+  }
+}
+
+function checkContent(content: string): void {
+  if (!isJsonObject(content)) throw invalidArgument('Notification content must be a JSON object.');
+}
