@@ -1,30 +1,64 @@
 import { createAccounts } from '../features/accounts/index.ts';
 import { createAuth } from '../features/auth/index.ts';
 import { createChat } from '../features/chat/index.ts';
+import { createErasure } from '../features/erasure/index.ts';
+import { createEvents } from '../features/events/index.ts';
 import type { Feature, FeatureKit } from '../features/feature.ts';
+import { createFriends } from '../features/friends/index.ts';
 import { createHealth } from '../features/health/index.ts';
+import { createIdempotency } from '../features/idempotency/index.ts';
+import { createMultiUpdate } from '../features/multi-update/index.ts';
+import { createNotifications } from '../features/notifications/index.ts';
 import { createSessions } from '../features/sessions/index.ts';
 import { createStatus } from '../features/status/index.ts';
 import { createStorage } from '../features/storage/index.ts';
 import { createStreams } from '../features/streams/index.ts';
+import { createWallet } from '../features/wallet/index.ts';
 
 /** All features of a node, each with those it builds on. They start in this order and stop in reverse. */
 export function buildFeatures(kit: FeatureKit) {
   const sessions = createSessions(kit);
   const accounts = createAccounts(kit, sessions);
   const streams = createStreams(kit);
+  const notifications = createNotifications(kit, { streams: streams.streams, sockets: sessions.sockets });
+  const friends = createFriends(kit, {
+    accounts: accounts.accounts,
+    streams: streams.streams,
+    notifications: notifications.notifications,
+  });
   const storage = createStorage(kit);
-  const all: Feature[] = [
+  const idempotency = createIdempotency(kit);
+  const wallet = createWallet(kit, idempotency);
+  const multiUpdate = createMultiUpdate({
+    idempotency: idempotency.idempotency,
+    accounts: accounts.accounts,
+    storage: storage.storage,
+    wallets: wallet.wallets,
+  });
+  const events = createEvents(kit);
+  const features: Feature[] = [
+    // Sockets leave the features in reverse: this one is last.
+    events.ends,
     createHealth(),
     sessions,
     accounts,
+    // Before all others that erase users: it locks the rows of other users, in the order of their ids.
+    friends,
     createAuth(kit, { sessions: sessions.sessions, accounts }),
     storage,
+    idempotency,
+    wallet,
+    multiUpdate,
     streams,
+    notifications,
     createStatus(kit, { streams: streams.streams, accounts: accounts.accounts }),
     createChat(kit, { streams: streams.streams }),
+    events,
   ];
-  return { all, sessions, accounts, storage, streams };
+  const userData = features.flatMap((feature) => feature.userData ?? []);
+  const erasure = createErasure(kit, { ...sessions, accounts: accounts.accounts, userData });
+  const all = [...features, erasure];
+  return { all, sessions, accounts, storage, wallet, multiUpdate, streams, notifications, friends, events, erasure };
 }
 
 export type Features = ReturnType<typeof buildFeatures>;

@@ -1,10 +1,12 @@
 import type { Logger } from 'pino';
 import type { Bus } from '../cluster/bus.ts';
+import type { SharedCounters } from '../cluster/counters.ts';
 import type { PresenceTracker } from '../cluster/presence.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Database } from '../store/database.ts';
+import type { Transaction } from '../store/transaction.ts';
 import type { Method } from '../wire/method.ts';
 import type { SocketSession } from '../wire/session.ts';
 
@@ -17,6 +19,8 @@ export interface FeatureKit {
   readonly db: Database;
   readonly bus: Bus;
   readonly presence: PresenceTracker;
+  /** Limits over all nodes together. Never UNAVAILABLE: while Redis is away the node counts by itself. */
+  readonly counters: SharedCounters;
 }
 
 /** What the handshake said besides the token. */
@@ -25,15 +29,37 @@ export interface SocketOpening {
   readonly appearOnline: boolean;
 }
 
+/** What a feature keeps of a user. */
+export interface UserData {
+  /**
+   * Removes what the deletion of the user's own row does not take along, in the transaction that goes on to delete it.
+   * Features are asked in the order in which they lock: other users' rows first.
+   */
+  erase?(tx: Transaction, userId: string): Promise<void>;
+  /** Lists of the export document. */
+  readonly lists?: readonly ExportList[];
+}
+
+export interface ExportList {
+  /** Its key in the document. */
+  readonly key: string;
+  /** The JSON text of each item; read from the database as it is asked for, since there may be any number. */
+  items(userId: string): AsyncIterable<string>;
+}
+
 /** One area of the server as the application sees it: methods for the registry, and a life. */
 export interface Feature {
   readonly name: string;
   readonly methods: readonly Method[];
+  readonly userData?: UserData;
   start?(): Promise<void>;
   /** Called after all sockets are gone and no call is in flight. */
   stop?(): Promise<void>;
   /** A socket is open. The client's messages wait until all features are done with it. */
   socketOpened?(session: SocketSession, opening: SocketOpening): Promise<void>;
-  /** A socket is gone or about to be; called exactly once for each that opened. */
-  socketClosed?(session: SocketSession): Promise<void>;
+  /**
+   * A socket is gone or about to be; called exactly once for each that opened.
+   * @param reason for logs and game code; not one of a fixed set.
+   */
+  socketClosed?(session: SocketSession, reason: string): Promise<void>;
 }

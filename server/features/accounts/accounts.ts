@@ -1,19 +1,21 @@
-import { AppError, Code, internal, internalUnlessTransient, invalidArgument, notFound } from '../../platform/errors.ts';
+import {
+  AppError,
+  alreadyExists,
+  Code,
+  internalUnlessTransient,
+  invalidArgument,
+  notFound,
+} from '../../platform/errors.ts';
 import { nilUuid } from '../../platform/ids.ts';
+import { isJsonObject } from '../../platform/json-object.ts';
 import type { Database } from '../../store/database.ts';
 import { violatedConstraint } from '../../store/pg-errors.ts';
+import type { Param } from '../../store/sql.ts';
+import type { Transaction } from '../../store/transaction.ts';
 import { EnvelopeFrame, type Payload } from '../../wire/envelope.ts';
 import type { Sessions, Sockets } from '../sessions/index.ts';
 import { checkUsername } from './identifiers.ts';
-import {
-  type AccountRow,
-  accountById,
-  deleteUser,
-  setDisabled,
-  type UserRow,
-  updateAccount,
-  usersByAny,
-} from './queries.ts';
+import { type AccountRow, accountById, setDisabled, type UserRow, updateAccount, usersByAny } from './queries.ts';
 
 /** What an update may change; undefined leaves alone, '' clears (username and language cannot be cleared). */
 export interface AccountChanges {
@@ -23,6 +25,14 @@ export interface AccountChanges {
   langTag?: string | undefined;
   location?: string | undefined;
   timezone?: string | undefined;
+  /** The text of a JSON object; clients cannot set it. */
+  metadata?: string | undefined;
+}
+
+/** One account's part of an update by server code. */
+export interface AccountUpdate extends AccountChanges {
+  /** Canonical UUID. */
+  readonly userId: string;
 }
 
 interface Dependencies {
@@ -67,14 +77,13 @@ export class Accounts {
 
   /** Throws INVALID_ARGUMENT for a bad or taken username or when nothing is to be changed. */
   async update(userId: string, changes: AccountChanges): Promise<void> {
-    const { username, displayName, avatarUrl, langTag, location, timezone } = changes;
-    const values = [username, displayName, avatarUrl, langTag, location, timezone];
+    const { username } = changes;
     if (username !== undefined) checkUsernameToSet(username);
-    if (values.every((value) => value === undefined)) throw invalidArgument('No fields to update.');
+    const params = updateParams(userId, changes);
     try {
-      await this.#db.execute(updateAccount, [userId, ...values.map((value) => value ?? null)]);
+      await this.#db.execute(updateAccount, params);
     } catch (error) {
-      if (violatedConstraint(error) === 'users_username_key') {
+      if (violatedConstraint(error) === usernameKey) {
         // The reference's own words: it wraps its inner error, and clients match on them.
         throw invalidArgument('rpc error: code = AlreadyExists desc = Username is already in use.');
       }
@@ -82,18 +91,26 @@ export class Accounts {
     }
   }
 
-  /** Deletes the account with all it owns, kills its tokens and ends its sockets. Deleting a missing one is no error. */
-  async delete(userId: string): Promise<void> {
-    if (userId === nilUuid) throw internal('Error deleting user account.');
+  /**
+   * Updates accounts as server code does, inside its transaction, in the order given: a name that one account gives up
+   * is free for the next. An empty username leaves it alone; unknown accounts are skipped. Throws INVALID_ARGUMENT for a
+   * bad username or metadata or when nothing is to be changed, ALREADY_EXISTS for a taken username.
+   */
+  async updateIn(tx: Transaction, updates: readonly AccountUpdate[]): Promise<void> {
+    const params = updates.map(({ userId, ...changes }) => {
+      const username = changes.username === '' ? undefined : changes.username;
+      if (username !== undefined) checkUsername(username);
+      if (changes.metadata !== undefined && !isJsonObject(changes.metadata)) {
+        throw invalidArgument('Metadata must be a JSON object.');
+      }
+      return updateParams(userId, { ...changes, username });
+    });
     try {
-      await this.#db.transaction(async (tx) => {
-        const deleted = await tx.execute(deleteUser, [userId]);
-        if (deleted === 0) return;
-        await this.#sessions.revokeAll(userId, tx);
-        tx.afterCommit(() => this.#sockets.disconnectUser(userId));
-      });
+      // Sent together and run one after the other.
+      await Promise.all(params.map((each) => tx.execute(updateAccount, each)));
     } catch (error) {
-      throw internalUnlessTransient(error, 'Error deleting user account.');
+      if (violatedConstraint(error) === usernameKey) throw alreadyExists('Username is already in use.');
+      throw internalUnlessTransient(error, 'Error while trying to update account.');
     }
   }
 
@@ -113,6 +130,15 @@ export class Accounts {
   async unban(userIds: readonly string[]): Promise<void> {
     await this.#db.query(setDisabled, [userIds, false]);
   }
+}
+
+const usernameKey = 'users_username_key';
+
+function updateParams(userId: string, changes: AccountChanges): Param[] {
+  const { username, displayName, avatarUrl, langTag, location, timezone, metadata } = changes;
+  const values = [username, displayName, avatarUrl, langTag, location, timezone, metadata];
+  if (values.every((value) => value === undefined)) throw invalidArgument('No fields to update.');
+  return [userId, ...values.map((value) => value ?? null)];
 }
 
 function checkUsernameToSet(username: string): void {

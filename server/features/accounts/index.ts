@@ -6,7 +6,7 @@ import { accountMethods } from './methods.ts';
 import { Passwords } from './passwords.ts';
 import { SignUp } from './sign-up.ts';
 
-export type { Accounts } from './accounts.ts';
+export type { AccountChanges, Accounts, AccountUpdate } from './accounts.ts';
 export {
   checkCustomId,
   checkDeviceId,
@@ -16,8 +16,11 @@ export {
   checkUsername,
   isPasswordTooLong,
 } from './identifiers.ts';
+export { onlineFlags } from './online.ts';
 export type { Passwords } from './passwords.ts';
+export { type UserRow, userColumns } from './queries.ts';
 export type { SignInAccount, SignInOptions, SignUp } from './sign-up.ts';
+export { toAccount, toUser } from './wire.ts';
 
 export interface AccountsFeature extends Feature {
   readonly accounts: Accounts;

@@ -1,22 +1,14 @@
 import type { PresenceTracker } from '../../cluster/presence.ts';
-import { AppError, Code, invalidArgument } from '../../platform/errors.ts';
+import { invalidArgument } from '../../platform/errors.ts';
 import { parseUuid } from '../../platform/ids.ts';
 import { api, type Method } from '../../wire/method.ts';
-import { statusStream } from '../streams/index.ts';
 import type { Accounts } from './accounts.ts';
 import type { Links } from './links.ts';
+import { onlineFlags } from './online.ts';
 import { toAccount, toUser } from './wire.ts';
 
 export function accountMethods(accounts: Accounts, links: Links, presence: PresenceTracker): Method[] {
-  /** Which of these users appear online, in the same order; nobody while presences are out of reach. */
-  const online = async (userIds: string[]): Promise<boolean[]> => {
-    try {
-      return (await presence.counts(userIds.map(statusStream))).map((count) => count > 0);
-    } catch (error) {
-      if (error instanceof AppError && error.code === Code.UNAVAILABLE) return userIds.map(() => false);
-      throw error;
-    }
-  };
+  const online = (userIds: readonly string[]): Promise<boolean[]> => onlineFlags(presence, userIds);
 
   return [
     api('GetAccount', { auth: 'session' }, async ({ user }) => {
@@ -34,11 +26,6 @@ export function accountMethods(accounts: Accounts, links: Links, presence: Prese
         location: request.location?.value,
         timezone: request.timezone?.value,
       });
-      return {};
-    }),
-
-    api('DeleteAccount', { auth: 'session' }, async ({ user }) => {
-      await accounts.delete(user.id);
       return {};
     }),
 

@@ -30,7 +30,8 @@ export interface AccountRow extends UserRow {
   devices: string[];
 }
 
-const userColumns = `u.id, u.username, u.display_name, u.avatar_url, u.lang_tag, u.location, u.timezone, u.metadata,
+/** Of the table as `u`; what a UserRow is read from. */
+export const userColumns = `u.id, u.username, u.display_name, u.avatar_url, u.lang_tag, u.location, u.timezone, u.metadata,
   u.apple_id, u.facebook_id, u.facebook_instant_game_id, u.google_id, u.gamecenter_id, u.steam_id, u.edge_count,
   u.create_time, u.update_time`;
 
@@ -119,6 +120,7 @@ export const updateAccount = sql<never>(
      lang_tag = CASE WHEN $5::text IS NULL THEN lang_tag ELSE NULLIF($5::text, '') END,
      location = CASE WHEN $6::text IS NULL THEN location ELSE NULLIF($6::text, '') END,
      timezone = CASE WHEN $7::text IS NULL THEN timezone ELSE NULLIF($7::text, '') END,
+     metadata = COALESCE($8::jsonb, metadata),
      update_time = now()
    WHERE id = $1 AND (
      ($2::text IS NOT NULL AND username IS DISTINCT FROM $2::text)
@@ -126,11 +128,10 @@ export const updateAccount = sql<never>(
      OR ($4::text IS NOT NULL AND avatar_url IS DISTINCT FROM NULLIF($4::text, ''))
      OR ($5::text IS NOT NULL AND lang_tag IS DISTINCT FROM NULLIF($5::text, ''))
      OR ($6::text IS NOT NULL AND location IS DISTINCT FROM NULLIF($6::text, ''))
-     OR ($7::text IS NOT NULL AND timezone IS DISTINCT FROM NULLIF($7::text, '')))`,
+     OR ($7::text IS NOT NULL AND timezone IS DISTINCT FROM NULLIF($7::text, ''))
+     OR ($8::jsonb IS NOT NULL AND metadata IS DISTINCT FROM $8::jsonb))`,
   'write',
 );
-
-export const deleteUser = sql<never>('accounts_delete', 'DELETE FROM users WHERE id = $1', 'write');
 
 export const setDisabled = sql<{ id: string }>(
   'accounts_set_disabled',

@@ -29,7 +29,11 @@ export function toUser(row: UserRow, online: boolean): Init<nakama.api.User> {
 }
 
 /** The owner's view of an account; `disable_time` is never shown to clients. */
-export function toAccount(row: AccountRow, online: boolean): Init<nakama.api.Account> {
+export function toAccount(
+  row: AccountRow,
+  online: boolean,
+  disableTime: 'hidden' | 'shown' = 'hidden',
+): Init<nakama.api.Account> {
   return {
     user: toUser(row, online),
     wallet: row.wallet,
@@ -37,6 +41,7 @@ export function toAccount(row: AccountRow, online: boolean): Init<nakama.api.Acc
     custom_id: row.custom_id,
     devices: row.devices.map((id) => ({ id })),
     verify_time: isEpoch(row.verify_time) ? null : truncateToSeconds(row.verify_time),
+    disable_time: disableTime === 'hidden' || isEpoch(row.disable_time) ? null : truncateToSeconds(row.disable_time),
   };
 }
 

@@ -48,6 +48,16 @@ export class Sockets {
     return this.#byId.get(sessionId);
   }
 
+  /** All sockets of this node. */
+  all(): Iterable<SocketSession> {
+    return this.#byId.values();
+  }
+
+  /** The user's sockets on this node. */
+  ofUser(userId: string): ReadonlySet<SocketSession> {
+    return this.#byUser.get(userId) ?? noSockets;
+  }
+
   /** Ends all sockets of the user, on every node. `last` is each socket's final message. */
   async disconnectUser(userId: string, last?: EnvelopeFrame): Promise<void> {
     await this.#order({ user_id: userId, last_envelope: last?.protobuf });
@@ -99,6 +109,8 @@ export class Sockets {
     return order.before === '' ? sessions : sessions.filter((session) => openOrder(session) < order.before);
   }
 }
+
+const noSockets: ReadonlySet<SocketSession> = new Set();
 
 /** Sorts sockets by opening time as text. */
 function openOrder(session: SocketSession): string {

@@ -1,6 +1,9 @@
+import { exportRows } from '../export-items.ts';
 import type { Feature, FeatureKit } from '../feature.ts';
 import { storageMethods } from './methods.ts';
+import { objectsOfUser } from './queries.ts';
 import { Storage } from './storage.ts';
+import { toObject } from './wire.ts';
 
 export type { Caller, ObjectAck, ObjectDelete, ObjectId, ObjectWrite, Storage } from './storage.ts';
 
@@ -11,5 +14,12 @@ export interface StorageFeature extends Feature {
 /** Objects that players and server code store: collections, versions, permissions. */
 export function createStorage(kit: FeatureKit): StorageFeature {
   const storage = new Storage(kit.db, (collection, reason) => kit.metrics.storageWriteRejected(collection, reason));
-  return { name: 'storage', methods: storageMethods(storage, kit.db), storage };
+  const items = (userId: string): AsyncIterable<string> =>
+    exportRows(kit.db, objectsOfUser, userId, 'nakama.api.StorageObject', toObject);
+  return {
+    name: 'storage',
+    methods: storageMethods(storage, kit.db),
+    userData: { lists: [{ key: 'objects', items }] },
+    storage,
+  };
 }

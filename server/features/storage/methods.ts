@@ -2,12 +2,11 @@ import { invalidArgument } from '../../platform/errors.ts';
 import { nilUuid, parseUuid } from '../../platform/ids.ts';
 import { isJsonObject } from '../../platform/json-object.ts';
 import type { Database } from '../../store/database.ts';
-import { truncateToSeconds } from '../../store/types.ts';
-import type { Init, nakama } from '../../wire/generated/messages.js';
+import type { nakama } from '../../wire/generated/messages.js';
 import { api, type Method } from '../../wire/method.ts';
 import { listObjects } from './listing.ts';
-import type { ObjectRow } from './queries.ts';
 import type { ObjectWrite, Storage } from './storage.ts';
+import { toObject } from './wire.ts';
 
 const defaultListLimit = 1;
 const maxListLimit = 100;
@@ -78,19 +77,4 @@ function toWrite(ownerId: string, object: nakama.api.WriteStorageObject): Object
   }
   if (!isJsonObject(value)) throw invalidArgument('Value must be a JSON object.');
   return { collection, key, ownerId, value, version, permissionRead, permissionWrite };
-}
-
-/** Reads show whole seconds, acks show all (spec: sections 1.4 and 1.5). */
-function toObject(row: ObjectRow): Init<nakama.api.StorageObject> {
-  return {
-    collection: row.collection,
-    key: row.key,
-    user_id: row.user_id,
-    value: row.value,
-    version: row.version,
-    permission_read: row.read,
-    permission_write: row.write,
-    create_time: truncateToSeconds(row.create_time),
-    update_time: truncateToSeconds(row.update_time),
-  };
 }

@@ -133,3 +133,10 @@ export const listAll = sql<ObjectRow>(
    ORDER BY read, key, user_id LIMIT $5`,
   'read',
 );
+
+// All of a user's, for the export.
+export const objectsOfUser = sql<ObjectRow>(
+  'storage_of_user',
+  `SELECT ${objectColumns} FROM storage WHERE user_id = $1 ORDER BY collection, key`,
+  'read',
+);
