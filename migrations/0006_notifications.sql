@@ -19,10 +19,10 @@ CREATE TABLE IF NOT EXISTS notification (
 -- NULL: not read yet.
 ALTER TABLE notification ADD COLUMN IF NOT EXISTS read_time TIMESTAMPTZ NULL;
 
-CREATE INDEX IF NOT EXISTS notification_user_id_unread_idx ON notification (user_id) WHERE read_time IS NULL;
+CREATE INDEX IF NOT EXISTS muster_notification_unread_idx ON notification (user_id) WHERE read_time IS NULL;
 
 -- For the erasure of a user who has sent some.
-CREATE INDEX IF NOT EXISTS notification_sender_id_idx ON notification (sender_id)
+CREATE INDEX IF NOT EXISTS muster_notification_sender_idx ON notification (sender_id)
   WHERE sender_id <> '00000000-0000-0000-0000-000000000000';
 
 -- One row for each user who ever had one; the lock on it has senders on all nodes take turns, so that what is stored
