@@ -30,14 +30,12 @@ describe.each(providers)('friends taken over from %s', (provider) => {
     await node.stop();
   });
 
-  const players = (count: number): Promise<Player[]> =>
-    Promise.all(
-      Array.from({ length: count }, async () => {
-        const player = await signIn(node);
-        await sql.query(`UPDATE users SET ${provider}_id = 'at-' || id WHERE id = $1`, [player.id]);
-        return player;
-      }),
-    );
+  const players = async (count: number): Promise<Player[]> => {
+    const signedIn = await Promise.all(Array.from({ length: count }, () => signIn(node)));
+    const ids = signedIn.map(({ id }) => id);
+    await sql.query(`UPDATE users SET ${provider}_id = 'at-' || id WHERE id = ANY ($1::uuid[])`, [ids]);
+    return signedIn;
+  };
   const to = (...others: Player[]) => ({ ids: others.map(({ id }) => id), usernames: [] });
   const known = (...others: { id: string }[]): string[] => others.map(({ id }) => `at-${id}`);
   const take = (ids: string[], reset?: boolean) => friends.importFriends(a, provider, ids, { reset });
@@ -46,12 +44,10 @@ describe.each(providers)('friends taken over from %s', (provider) => {
     Object.fromEntries((await list(user)).map(({ friend }) => [friend.id, friend.state]));
   const notes = async (user: Player): Promise<unknown[]> =>
     (await list(user)).map(({ friend }) => JSON.parse(friend.edge_metadata));
-  const counts = (...users: Player[]): Promise<number[]> =>
-    Promise.all(
-      users.map(
-        async ({ id }) => (await sql.query('SELECT edge_count FROM users WHERE id = $1', [id])).rows[0].edge_count,
-      ),
-    );
+  const counts = async (...users: Player[]): Promise<number[]> => {
+    const { rows } = await sql.query('SELECT id, edge_count FROM users');
+    return users.map(({ id }) => rows.find((row) => row.id === id)?.edge_count);
+  };
   const codes = async ({ id }: Player): Promise<number[]> =>
     (await node.app.features.notifications.notifications.list(id, 100, '')).notifications.map(({ code }) => code);
 

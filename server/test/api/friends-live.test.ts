@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { directMessageStream } from '../../features/streams/index.ts';
 import { callDoor } from '../../testing/doors.ts';
 import { type Player, request } from '../../testing/http.ts';
+import { Random } from '../../testing/random.ts';
 import type { Envelope, TestSocket } from '../../testing/socket.ts';
 import { waitFor } from '../../testing/wait.ts';
 import type { SocketSession } from '../../wire/session.ts';
@@ -119,6 +120,30 @@ onEachServer({}, (realm) => {
     for (const player of [b, c]) {
       expect((await request(realm.server, 'GET', '/v2/friend', player)).body).toEqual({});
       expect((await request(realm.server, 'GET', '/v2/account', player)).body.user.edge_count).toBeUndefined();
+    }
+  });
+
+  test('200 changes at once among ten players leave pairs that fit, and right counts (seed 3)', async () => {
+    const random = new Random(3);
+    const players = await Promise.all(Array.from({ length: 10 }, () => realm.player()));
+    const changes = Array.from({ length: 200 }, () => {
+      const player = random.pick(players);
+      const other = random.pick(players.filter((each) => each !== player));
+      return { change: random.pick([add, add, remove, block]), player, other };
+    });
+    await Promise.all(changes.map(({ change, player, other }) => change(player, other)));
+    const pairs = new Map<string, number>();
+    for (const player of players) {
+      const { friends = [] } = (await request(realm.server, 'GET', '/v2/friend', player)).body;
+      for (const { user, state } of friends) pairs.set(`${player.id} ${user.id}`, state);
+      const { edge_count = 0 } = (await request(realm.server, 'GET', '/v2/account', player)).body.user;
+      expect(edge_count).toBe(friends.length);
+    }
+    expect(pairs.size).toBeGreaterThan(10);
+    const fitting = ['0/0', '1/2', '2/1', '3/-', '3/3'];
+    for (const [pair, state] of pairs) {
+      const reverse = pair.split(' ').reverse().join(' ');
+      expect(fitting).toContain(`${state}/${pairs.get(reverse) ?? '-'}`);
     }
   });
 
