@@ -54,15 +54,12 @@ export class Statuses {
     if (follows.size + targets.filter((id) => !follows.has(id)).length > this.#maxFollows) {
       throw resourceExhausted(`Too many followed users, at most ${this.#maxFollows} per socket.`);
     }
-    const presences: WirePresence[] = [];
-    for (const id of targets) {
-      follows.add(id);
-      // Watching first: whoever is not in the list yet will arrive as an event.
-      await this.#streams.watch(session, statusStream(id));
-      const members = await this.#streams.presences(statusStream(id));
-      presences.push(...members.filter((member) => !member.hidden).map(toWirePresence));
-    }
-    return presences;
+    for (const id of targets) follows.add(id);
+    const streams = targets.map(statusStream);
+    // Watching first: whoever is not in the list yet will arrive as an event.
+    await Promise.all(streams.map((stream) => this.#streams.watch(session, stream)));
+    const presences = (await this.#streams.presencesOf(streams)).flat();
+    return presences.filter((presence) => !presence.hidden).map(toWirePresence);
   }
 
   /** Stops following; users that were not followed are ignored, and nobody can stop following themselves. */
