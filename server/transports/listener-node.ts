@@ -26,6 +26,12 @@ import {
   statusLine,
 } from './listener-wire.ts';
 
+/**
+ * Connections that the kernel holds until they are accepted, as far as it allows (net.core.somaxconn). Node 20 accepts
+ * one per turn of its event loop, and whoever finds the queue full tries again seconds later.
+ */
+const acceptBacklog = 4096;
+
 export async function listenNode<D>(
   options: ListenerOptions,
   handlers: ListenerHandlers<D>,
@@ -156,7 +162,8 @@ function createHttpServer(options: ListenerOptions): Server {
 function bind(server: Server, options: ListenerOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => reject(listenError(options, error)));
-    server.listen({ port: options.port, ...(options.address === '' ? {} : { host: options.address }) }, () => {
+    const host = options.address === '' ? {} : { host: options.address };
+    server.listen({ port: options.port, ...host, backlog: acceptBacklog }, () => {
       server.removeAllListeners('error');
       resolve();
     });
