@@ -21,6 +21,10 @@ export class MemoryBus implements Bus {
     this.#wire.attach(node, (kind, body, from) => this.#handle(kind, body, from));
   }
 
+  get isWhole(): boolean {
+    return !this.#closed;
+  }
+
   async publish(topic: string, frame: Uint8Array): Promise<void> {
     this.#checkOpen();
     checkFrameSize(frame);

@@ -84,7 +84,6 @@ export class RedisBus implements Bus {
     link.onLost(() => this.#gap());
   }
 
-  /** Whether frames can be sent and heard at this moment. */
   get isWhole(): boolean {
     return this.#isWhole && this.#link.isUp;
   }

@@ -52,6 +52,9 @@ export interface Bus {
    */
   onGap(listener: GapListener): void;
 
+  /** Whether frames can be sent and heard at this moment, as far as this node knows. */
+  readonly isWhole: boolean;
+
   /** Frames that were dropped because their version is newer than `frameVersion`, since the start. */
   readonly droppedFrames: number;
 

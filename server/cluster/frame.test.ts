@@ -59,10 +59,13 @@ describe('stream frames', () => {
     const empty = decodeStreamFrame(encodeOrdered(stream, position, new Uint8Array(0)));
     expect(empty?.kind === 'ordered' && empty.envelope?.length).toBe(0);
     const place = decodeStreamFrame(encodeOrdered(stream, position));
-    expect(place).toEqual({ kind: 'ordered', key, position, envelope: undefined });
+    expect(place).toEqual({ kind: 'ordered', key, position, envelope: undefined, leaverId: '' });
+    const last = decodeStreamFrame(encodeOrdered(stream, position, Uint8Array.of(1), 'leaver'));
+    expect(last).toMatchObject({ kind: 'ordered', position, leaverId: 'leaver' });
   });
 
   const nobody = { leaves: [], joins: [] };
+  const ordinary = { sweep: false };
   const secret = { ...presence, sessionId: 's2', hidden: true, persistence: false, status: '' };
   const decoded = (event: PresenceEvent): StreamMessage => {
     const message = decodeStreamFrame(encodePresences(stream, event));
@@ -73,7 +76,7 @@ describe('stream frames', () => {
   it('carry presences with all their parts', () => {
     const left = { ...presence, sessionId: 's3', persistence: false, status: '' };
     const event = { leaves: [left], joins: [presence] };
-    expect(decoded(event)).toEqual({ kind: 'presences', key, ...event, hidden: nobody });
+    expect(decoded(event)).toEqual({ kind: 'presences', key, ...event, hidden: nobody, ...ordinary });
     expect(allChanges(decoded(event))).toEqual(event);
   });
 
@@ -85,6 +88,7 @@ describe('stream frames', () => {
       leaves: [],
       joins: [presence],
       hidden: { leaves: [secret], joins: [secret] },
+      ...ordinary,
     };
     expect(decoded(event)).toEqual(message);
     expect(allChanges(decoded(event))).toEqual(event);
@@ -95,8 +99,15 @@ describe('stream frames', () => {
       { leaves: [], joins: [secret] },
       { leaves: [secret], joins: [] },
     ]) {
-      expect(decoded(event)).toEqual({ kind: 'hidden', key, hidden: event });
+      expect(decoded(event)).toEqual({ kind: 'hidden', key, hidden: event, ...ordinary });
       expect(allChanges(decoded(event))).toEqual(event);
+    }
+  });
+
+  it('say that presences left because their node was given up', () => {
+    for (const left of [presence, secret]) {
+      const frame = encodePresences(stream, { leaves: [left], joins: [] }, { sweep: true });
+      expect(decodeStreamFrame(frame)).toMatchObject({ sweep: true });
     }
   });
 

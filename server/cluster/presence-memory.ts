@@ -1,4 +1,4 @@
-import { AppError, alreadyExists, Code, invalidArgument } from '../platform/errors.ts';
+import { AppError, alreadyExists, Code, invalidArgument, unavailable } from '../platform/errors.ts';
 import { MemoryWire } from './bus-memory.ts';
 import type { MemoryHub } from './memory-hub.ts';
 import type { NodeDirectory, NodeId } from './nodes.ts';
@@ -83,12 +83,17 @@ export class MemoryPresence implements PresenceTracker {
     return streams.map((stream) => this.#table.count(streamKey(stream)));
   }
 
+  glance(streams: readonly Stream[]): Promise<number[]> {
+    return this.counts(streams);
+  }
+
   async sweep(node: NodeId): Promise<number> {
     for (const [sessionId, epoch] of this.#sessions) {
       if (node.name === this.#nodes.self.name && epoch <= node.epoch) this.#sessions.delete(sessionId);
     }
     this.#table.end(node);
-    return await this.#remove(this.#table.ofNode(node.name).filter((entry) => entry.epoch <= node.epoch));
+    const entries = this.#table.ofNode(node.name).filter((entry) => entry.epoch <= node.epoch);
+    return await this.#remove(entries, { sweep: true });
   }
 
   localCount(): number {
@@ -102,9 +107,8 @@ export class MemoryPresence implements PresenceTracker {
     return presences.map((presence) => {
       const { sessionId } = presence;
       const epoch = this.#sessions.get(sessionId);
-      if (epoch === undefined || this.#table.hasEnded({ name: node, epoch })) {
-        throw new AppError(Code.FAILED_PRECONDITION, 'session is not open');
-      }
+      if (epoch === undefined) throw new AppError(Code.FAILED_PRECONDITION, 'session is not open');
+      if (this.#table.hasEnded({ name: node, epoch })) throw unavailable('this node was given up by the others');
       const full: Presence = { ...presence, node };
       const entry = { key: streamKey(full.stream), id: presenceKey(full), presence: full, epoch };
       if (presenceBytes(full) > maxPresenceBytes) throw invalidArgument('presence is too large');
@@ -117,13 +121,13 @@ export class MemoryPresence implements PresenceTracker {
     });
   }
 
-  async #remove(entries: Entry[]): Promise<number> {
+  async #remove(entries: Entry[], occasion: { sweep?: boolean } = {}): Promise<number> {
     for (const entry of entries) this.#table.remove(entry);
-    await this.#announceAll(entries, 'leaves');
+    await this.#announceAll(entries, 'leaves', occasion);
     return entries.length;
   }
 
-  async #announceAll(entries: Entry[], kind: 'joins' | 'leaves'): Promise<void> {
+  async #announceAll(entries: Entry[], kind: 'joins' | 'leaves', occasion: { sweep?: boolean } = {}): Promise<void> {
     const byStream = new Map<string, Presence[]>();
     for (const { key, presence } of entries) {
       const presences = byStream.get(key);
@@ -133,20 +137,26 @@ export class MemoryPresence implements PresenceTracker {
     await Promise.all(
       [...byStream.values()].map((presences) => {
         const stream = (presences[0] as Presence).stream;
-        return kind === 'joins' ? this.#announce(stream, [], presences) : this.#announce(stream, presences, []);
+        const [leaves, joins] = kind === 'leaves' ? [presences, []] : [[], presences];
+        return this.#announce(stream, leaves, joins, occasion);
       }),
     );
   }
 
   /** Must be called in the same turn as the change, so that events keep the order of the changes. */
-  async #announce(stream: Stream, leaves: readonly Presence[], joins: readonly Presence[]): Promise<void> {
+  async #announce(
+    stream: Stream,
+    leaves: readonly Presence[],
+    joins: readonly Presence[],
+    occasion: { sweep?: boolean } = {},
+  ): Promise<void> {
     const topic = streamTopic(stream);
     const sent: Promise<void>[] = [];
     if (leaves.length + joins.length <= maxEventPresences) {
-      sent.push(this.#wire.publish(topic, encodePresences(stream, { leaves, joins })));
+      sent.push(this.#wire.publish(topic, encodePresences(stream, { leaves, joins }, occasion)));
     } else {
       for (const part of chunks(leaves)) {
-        sent.push(this.#wire.publish(topic, encodePresences(stream, { leaves: part, joins: [] })));
+        sent.push(this.#wire.publish(topic, encodePresences(stream, { leaves: part, joins: [] }, occasion)));
       }
       for (const part of chunks(joins)) {
         sent.push(this.#wire.publish(topic, encodePresences(stream, { leaves: [], joins: part })));

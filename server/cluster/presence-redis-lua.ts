@@ -74,11 +74,12 @@ local function wire(tag, bytes) return string.char(tag) .. varint(#bytes) .. byt
 -- Publishes a StreamFrame (proto/cluster.proto).
 local function publish(key, body) redis.call('PUBLISH', TOPICS .. key, FRAME .. wire(10, key) .. body) end
 
--- leaves and joins are encoded presences.
-local function announce(key, leaves, joins)
+-- leaves and joins are encoded presences; mark is one more field of the frame, or nothing.
+local SWEEP = '\64\1'
+local function announce(key, leaves, joins, mark)
   local parts, count = {}, 0
   local function flush()
-    if count > 0 then publish(key, wire(26, table.concat(parts))) end
+    if count > 0 then publish(key, wire(26, table.concat(parts)) .. (mark or '')) end
     parts, count = {}, 0
   end
   local function add(tag, presences)
@@ -260,7 +261,7 @@ local function empty(epoch, index, members)
   for _, member in ipairs(members) do
     local stream, field = split(member)
     if stream ~= key then
-      if key then announce(key, leaves, {}) end
+      if key then announce(key, leaves, {}, SWEEP) end
       key, leaves = stream, {}
     end
     local value = redis.call('HGET', stream_key(key), field)
@@ -273,7 +274,7 @@ local function empty(epoch, index, members)
       redis.call('ZREM', index, member)
     end
   end
-  announce(key, leaves, {})
+  announce(key, leaves, {}, SWEEP)
   return removed
 end
 

@@ -151,17 +151,15 @@ export class PresenceRepair {
   /** Redis has what was written: what it has not got any more, others have removed. */
   async #compare(actor: Actor, full: boolean | undefined): Promise<void> {
     const { held } = this.#deps;
-    const some = held.ofEpoch(actor.epoch).filter((one) => full || held.isDoubtful(one));
+    const some = held.ofEpoch(actor.epoch).filter((one) => full || one.leaving > 0 || held.isDoubtful(one));
     // Of what was never acknowledged nobody knows whether it was carried out: better it was not.
-    await this.#carryOut(actor, some, ({ id, value }) => ({ action: value === undefined ? 'del' : 'get', id }));
+    await this.#carryOut(actor, some, (one) => ({ action: isWanted(one) ? 'get' : 'del', id: one.id }));
   }
 
   /** Redis has not got it, for it has lost it, or it was swept: this node knows what should be there. */
   async #restore(actor: Actor, some: readonly Held[], remove: (one: Held) => Change): Promise<void> {
     await this.#carryOut(actor, some, (one) =>
-      one.value === undefined
-        ? remove(one)
-        : { action: 'restore', id: one.id, value: withEpoch(one.value, actor.epoch) },
+      isWanted(one) ? { action: 'restore', id: one.id, value: withEpoch(one.value, actor.epoch) } : remove(one),
     );
   }
 
@@ -203,6 +201,8 @@ export class PresenceRepair {
     }
   }
 }
+
+const isWanted = (one: Held): one is Held & { value: Buffer } => one.value !== undefined && one.leaving === 0;
 
 const last = (page: readonly { member: string }[]): string => page.at(-1)?.member ?? '';
 

@@ -44,13 +44,13 @@ export class RefusedError extends AppError {
   readonly reason: Refusal;
 
   constructor(reason: Refusal) {
-    super(reason === 'swept' ? Code.FAILED_PRECONDITION : Code.UNAVAILABLE, refusalTexts[reason]);
+    super(Code.UNAVAILABLE, refusalTexts[reason]);
     this.reason = reason;
   }
 }
 
 const refusalTexts: Readonly<Record<Refusal, string>> = {
-  swept: 'session is not open: its node was given up',
+  swept: 'this node was given up by the others',
   unregistered: 'this node is not in the cluster at the moment',
   lost: 'presences are being restored',
   stale: 'presences are being restored',

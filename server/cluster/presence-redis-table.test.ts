@@ -49,6 +49,34 @@ describe('HeldPresences', () => {
     expect(table.get('k', 's.u')).toBeUndefined();
   });
 
+  it('remembers who is to leave, unless what was asked later has put it there again', () => {
+    const { table, enter } = make();
+    const held = enter('k');
+    const [early, leave, late] = [table.nextTurn(), table.nextTurn(), table.nextTurn()];
+    expect(table.leave('s', 'k', 's.u', leave)).toBe(false);
+    table.place(held, early);
+    table.learn(held, value, 1);
+    expect(held.leaving).toBe(leave);
+    expect(table.leave('s', 'k', 's.u', leave)).toBe(true);
+    table.place(held, late);
+    expect(held.leaving).toBe(0);
+    table.leave('s', 'k', 's.u', leave);
+    expect(held.leaving).toBe(0);
+    table.leave('s', 'k', 's.u', table.nextTurn());
+    table.gone('k', ['s.u'], 2);
+    expect([held.leaving, held.value]).toEqual([0, undefined]);
+    expect([table.leave('s', 'other', 's.u', 9), table.leave('x', 'k', 'x.u', 9)]).toEqual([false, undefined]);
+  });
+
+  it('counts what it holds on a stream', () => {
+    const { table, enter } = make();
+    expect(table.countOn('k')).toBe(0);
+    const held = enter('k');
+    expect(table.countOn('k')).toBe(0);
+    table.learn(held, value, 1);
+    expect([table.countOn('k'), table.countOn('other')]).toEqual([1, 0]);
+  });
+
   it('gives what a closed session held, and counts it no more', () => {
     const { table, enter } = make();
     table.learn(enter('k'), value, 1);

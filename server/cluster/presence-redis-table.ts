@@ -16,6 +16,10 @@ export interface Held {
   sent: Buffer | undefined;
   /** Commands under way. */
   pending: number;
+  /** The turn of the last write that has put it there. */
+  placed: number;
+  /** The turn of an untrack that Redis may not have heard of, and that is still to be done; 0 when there is none. */
+  leaving: number;
 }
 
 export interface HeldSession {
@@ -38,6 +42,7 @@ export class HeldPresences {
   readonly #doubtful = new Set<Held>();
   #count = 0;
   #lastStamp = 0;
+  #turns = 0;
 
   get count(): number {
     return this.#count;
@@ -99,6 +104,28 @@ export class HeldPresences {
     });
   }
 
+  /** What is asked later has a higher one. */
+  nextTurn(): number {
+    return ++this.#turns;
+  }
+
+  /** What was asked in that turn has put it there. */
+  place(held: Held, turn: number): void {
+    held.placed = Math.max(held.placed, turn);
+    if (held.placed > held.leaving) held.leaving = 0;
+  }
+
+  /**
+   * What was asked in that turn could not take it away, and is to be made up for. Tells whether it is there; undefined
+   * if the session is none of this node.
+   */
+  leave(sessionId: string, key: string, id: string, turn: number): boolean | undefined {
+    if (!this.#sessions.has(sessionId)) return undefined;
+    const held = this.get(key, id);
+    if (held !== undefined && turn > held.placed) held.leaving = turn;
+    return held?.value !== undefined;
+  }
+
   /** A command for it is under way. To be released afterwards. */
   retain(held: Held): void {
     held.pending++;
@@ -122,6 +149,7 @@ export class HeldPresences {
       if (held.session.open) this.#count += Number(value !== undefined) - Number(held.value !== undefined);
       held.value = value;
       held.stamp = stamp;
+      if (value === undefined) held.leaving = 0;
     }
     this.#tidy(held);
   }
@@ -160,6 +188,11 @@ export class HeldPresences {
     return this.#all().filter(({ session }) => session.epoch < epoch);
   }
 
+  /** How many this node holds on the stream, as far as it knows. */
+  countOn(key: string): number {
+    return [...(this.#streams.get(key)?.values() ?? [])].filter(({ value }) => value !== undefined).length;
+  }
+
   #all(): Held[] {
     return [...this.#streams.values()].flatMap((stream) => [...stream.values()]);
   }
@@ -167,7 +200,17 @@ export class HeldPresences {
   #find(session: HeldSession, key: string, id: string): Held {
     const known = this.get(key, id);
     if (known !== undefined) return known;
-    const held: Held = { session, key, id, value: undefined, stamp: 0, sent: undefined, pending: 0 };
+    const held: Held = {
+      session,
+      key,
+      id,
+      value: undefined,
+      stamp: 0,
+      sent: undefined,
+      pending: 0,
+      placed: 0,
+      leaving: 0,
+    };
     session.held.add(held);
     const stream = this.#streams.get(key);
     if (stream === undefined) this.#streams.set(key, new Map([[id, held]]));

@@ -33,6 +33,9 @@ const repairWaitMs = 20_000;
 /** Streams that are counted with one write. */
 const countBatch = 1000;
 
+/** How long `glance` waits for Redis. */
+const glanceMs = 100;
+
 /**
  * Presences in Redis. A change and its event are one step of a script (presence-redis-lua.ts), which Redis refuses when
  * the node is not registered under its epoch. Each node also keeps what its own sessions hold: out of that it repairs
@@ -91,16 +94,26 @@ export class RedisPresence implements PresenceTracker {
     await this.#write('put', [presence]);
   }
 
+  /** As for `untrackSession`, as far as the session is one of this node. */
   async untrack(sessionId: string, stream: Stream, userId: string): Promise<boolean> {
     const [key, id] = [streamKey(stream), presenceKey({ sessionId, userId })];
-    return await this.#act(
-      async (actor) => {
-        const { stamp, results } = await this.#calls.change(actor, [{ key, changes: [{ action: 'del', id }] }]);
-        this.#held.gone(key, [id], stamp);
-        return results[0] === 1;
-      },
-      [this.#held.get(key, id)],
-    );
+    const turn = this.#held.nextTurn();
+    try {
+      return await this.#act(
+        async (actor) => {
+          const { stamp, results } = await this.#calls.change(actor, [{ key, changes: [{ action: 'del', id }] }]);
+          this.#held.gone(key, [id], stamp);
+          return results[0] === 1;
+        },
+        [this.#held.get(key, id)],
+      );
+    } catch (error) {
+      if (!isOutOfReach(error)) throw error;
+      const wasThere = this.#held.leave(sessionId, key, id, turn);
+      if (wasThere === undefined) throw error;
+      void this.#repair.request();
+      return wasThere;
+    }
   }
 
   /** When Redis is out of reach this resolves nevertheless: the presences disappear as soon as it is back. */
@@ -129,7 +142,15 @@ export class RedisPresence implements PresenceTracker {
 
   async list(stream: Stream): Promise<Presence[]> {
     const key = streamKey(stream);
-    return decodeValues(stream, await this.#pass(() => this.#calls.list(key)));
+    const values = await this.#pass(async () => {
+      const listed = this.#calls.list(key);
+      // Sent behind the command, so it comes back behind the events of what is listed.
+      const heard = this.#heard();
+      await listed;
+      await heard;
+      return listed;
+    });
+    return decodeValues(stream, values);
   }
 
   async counts(streams: readonly Stream[]): Promise<number[]> {
@@ -139,6 +160,19 @@ export class RedisPresence implements PresenceTracker {
       counts.push(...(await this.#pass(() => this.#calls.count(keys.slice(start, start + countBatch)))));
     }
     return counts;
+  }
+
+  async glance(streams: readonly Stream[]): Promise<number[]> {
+    if (this.#link.isUp) {
+      const counts = this.counts(streams);
+      try {
+        if (await within(glanceMs, counts)) return await counts;
+        counts.catch(() => undefined);
+      } catch (error) {
+        if (!isOutOfReach(error)) throw error;
+      }
+    }
+    return streams.map((stream) => this.#held.countOn(streamKey(stream)));
   }
 
   async sweep(node: NodeId): Promise<number> {
@@ -199,6 +233,7 @@ export class RedisPresence implements PresenceTracker {
       throw invalidArgument('presence is too large');
     }
     const held = this.#held.enter(all);
+    const turn = this.#held.nextTurn();
     try {
       return await this.#pass(async () => {
         const epoch = Math.min(...held.map(({ session }) => session.epoch));
@@ -217,6 +252,7 @@ export class RedisPresence implements PresenceTracker {
           for (const [i, { one, index, value }] of part.items.entries()) {
             const result = reply.results[i];
             added[index] = result === 1;
+            this.#held.place(one, turn);
             this.#learn(one, Buffer.isBuffer(result) ? result : value, reply.stamp);
           }
         });
@@ -324,3 +360,5 @@ export class RedisPresence implements PresenceTracker {
     this.#held.gone(stream, fields, Number(stamp));
   }
 }
+
+const isOutOfReach = (error: unknown): boolean => error instanceof AppError && error.code === Code.UNAVAILABLE;

@@ -38,7 +38,7 @@ export interface TrackResult {
  * Folding. `members` is the state right after the presence's own join event: later events of the topic, applied to it,
  * give the truth at any time. `list` has no such fixed place: whoever takes it while events flow keeps the events seen
  * since the call and applies them (again) on top; the last event of a presence wins. Do that after `Bus.onGap`, when
- * events may be missing.
+ * events may be missing. When a list is there, this node's subscribers have heard the events of all that it shows.
  *
  * Sessions. A session is opened on the node that has its socket and only there it can be tracked. `untrackSession`
  * closes it for good: whatever is tracked for it afterwards, or was refused, leaves nothing behind. Ids are not reused.
@@ -47,9 +47,10 @@ export interface TrackResult {
  * Dead nodes. `sweep` makes an end of everything the node held under that epoch or an older one, including anything it
  * may still try after coming back to life.
  *
- * Errors: FAILED_PRECONDITION for a session that is not open here, or whose node's epoch was swept; INVALID_ARGUMENT
- * above `maxPresenceBytes`; RESOURCE_EXHAUSTED above `maxSessionPresences`; UNAVAILABLE when the shared state is out of
- * reach. Nothing has changed then, unless `retry` is 'unknown'.
+ * Errors: FAILED_PRECONDITION for a session that is not open here; INVALID_ARGUMENT above `maxPresenceBytes`;
+ * RESOURCE_EXHAUSTED above `maxSessionPresences`; UNAVAILABLE when the shared state is out of reach, or the session's
+ * epoch was swept. Nothing has changed then, unless `retry` is 'unknown'. Taking a session of this node off a stream
+ * does not fail for that: it is made up for as soon as possible.
  */
 export interface PresenceTracker {
   /** Lets the session be tracked, from now until `untrackSession`. */
@@ -81,6 +82,12 @@ export interface PresenceTracker {
 
   /** Presences per stream, hidden ones included, in the order of the question. */
   counts(streams: readonly Stream[]): Promise<number[]>;
+
+  /**
+   * As `counts`, for whoever would rather know too little than wait: while the shared state is slow or out of reach,
+   * only what this node itself holds counts.
+   */
+  glance(streams: readonly Stream[]): Promise<number[]>;
 
   /**
    * Removes the presences of a node that is gone, with leave events; tells how many this call removed. When several

@@ -21,6 +21,8 @@ export type StreamMessage =
       readonly position: StreamPosition;
       /** Without one the frame only says how far the stream has come. */
       readonly envelope: Uint8Array | undefined;
+      /** Whose last message it is; '' for nobody's. */
+      readonly leaverId: string;
     }
   | ({
       /** Clients may see all of `leaves` and `joins`, at least one of which is not empty. */
@@ -28,12 +30,15 @@ export type StreamMessage =
       readonly key: string;
       /** What happened to hidden presences by the same change: only for nodes. */
       readonly hidden: PresenceEvent;
+      /** They left because their node was given up for dead. If it is not, it comes back with them. */
+      readonly sweep: boolean;
     } & PresenceEvent)
   | {
       /** Only hidden presences came or went: for clients nothing happened. */
       readonly kind: 'hidden';
       readonly key: string;
       readonly hidden: PresenceEvent;
+      readonly sweep: boolean;
     }
   | {
       /** All presences are gone, without leaves. */
@@ -70,21 +75,31 @@ export function encodeEnvelope(stream: Stream, envelope: Uint8Array, sessionIds:
   return encode({ stream: streamKey(stream), envelope, session_ids: sessionIds });
 }
 
-/** A message at its place in the order; without an envelope: that the stream has come so far. */
-export function encodeOrdered(stream: Stream, position: StreamPosition, envelope?: Uint8Array): Uint8Array {
+/**
+ * A message at its place in the order; without an envelope: that the stream has come so far.
+ * @param leaverId the user for whom it is the last one, if any
+ */
+export function encodeOrdered(
+  stream: Stream,
+  position: StreamPosition,
+  envelope?: Uint8Array,
+  leaverId = '',
+): Uint8Array {
   const { sequence, time } = position;
   return encode({
     stream: streamKey(stream),
     position: { sequence: Long.fromBigInt(sequence), time: Long.fromBigInt(time) },
+    leaver_id: leaverId,
     ...(envelope === undefined ? {} : { envelope }),
   });
 }
 
 /** `event` has hidden presences among the others. */
-export function encodePresences(stream: Stream, event: PresenceEvent): Uint8Array {
+export function encodePresences(stream: Stream, event: PresenceEvent, { sweep = false } = {}): Uint8Array {
   return encode({
     stream: streamKey(stream),
     presences: { joins: event.joins.map(toWire), leaves: event.leaves.map(toWire) },
+    ...(sweep ? { sweep } : {}),
   });
 }
 
@@ -100,25 +115,26 @@ export function decodeStreamFrame(frame: Uint8Array): StreamMessage | undefined 
     const stream = parseStreamKey(key);
     const { joins, leaves } = wire.presences;
     const fromWire = (presence: WirePresence): Presence => toPresence(presence, stream);
-    return toMessage(key, { leaves: leaves.map(fromWire), joins: joins.map(fromWire) });
+    return toMessage(key, { leaves: leaves.map(fromWire), joins: joins.map(fromWire) }, wire.sweep);
   }
   if (wire.closed) return { kind: 'closed', key };
   const hasEnvelope = Object.hasOwn(wire, 'envelope');
   if (wire.position !== null) {
     const { sequence, time } = wire.position;
     const position = { sequence: sequence.toBigInt(), time: time.toBigInt() };
-    return { kind: 'ordered', key, position, envelope: hasEnvelope ? wire.envelope : undefined };
+    const envelope = hasEnvelope ? wire.envelope : undefined;
+    return { kind: 'ordered', key, position, envelope, leaverId: wire.leaver_id };
   }
   if (!hasEnvelope) return undefined;
   return { kind: 'envelope', key, envelope: wire.envelope, sessionIds: wire.session_ids };
 }
 
-function toMessage(key: string, event: PresenceEvent): StreamMessage {
+function toMessage(key: string, event: PresenceEvent, sweep: boolean): StreamMessage {
   const isHidden = (presence: Presence): boolean => presence.hidden;
   const hidden = { leaves: event.leaves.filter(isHidden), joins: event.joins.filter(isHidden) };
   const [leaves, joins] = [visible(event.leaves), visible(event.joins)];
-  if (leaves.length + joins.length === 0) return { kind: 'hidden', key, hidden };
-  return { kind: 'presences', key, leaves, joins, hidden };
+  if (leaves.length + joins.length === 0) return { kind: 'hidden', key, hidden, sweep };
+  return { kind: 'presences', key, leaves, joins, hidden, sweep };
 }
 
 /** The bytes a presence takes in an event. */

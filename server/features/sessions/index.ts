@@ -1,6 +1,7 @@
 import { subsystem } from '../../platform/log.ts';
 import { EnvelopeFrame } from '../../wire/envelope.ts';
 import type { Feature, FeatureKit } from '../feature.ts';
+import { Control } from './control.ts';
 import { singleSocketNotice } from './notices.ts';
 import { Revocations } from './revocations.ts';
 import { Sessions } from './sessions.ts';
@@ -33,8 +34,9 @@ export function createSessions(kit: FeatureKit): SessionsFeature {
     },
     kit.clock,
   );
-  const revocations = new Revocations(kit.db, kit.bus, lifetimes, log);
-  const sockets = new Sockets(kit.bus, log);
+  const control = new Control(kit.bus, log);
+  const revocations = new Revocations({ db: kit.db, control, clock: kit.clock, lifetimes, log });
+  const sockets = new Sockets(control, log);
   const sessions = new Sessions(tokens, revocations);
   let purgeTimer: NodeJS.Timeout | undefined;
 
@@ -44,8 +46,8 @@ export function createSessions(kit: FeatureKit): SessionsFeature {
     sessions,
     sockets,
     async start() {
+      await control.start();
       await revocations.start();
-      await sockets.start();
       kit.bus.onGap(() => revocations.reload());
       const purge = (): void => {
         revocations.purge(tokens.now).catch((error) => log.warn({ err: error }, 'could not purge revocations'));
@@ -55,8 +57,8 @@ export function createSessions(kit: FeatureKit): SessionsFeature {
     },
     async stop() {
       clearInterval(purgeTimer);
-      await sockets.stop();
       await revocations.stop();
+      await control.stop();
     },
     async socketOpened(session) {
       sockets.add(session);

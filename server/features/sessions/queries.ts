@@ -16,7 +16,8 @@ export const invalidateUser = sql<never>(
    VALUES ($1, to_timestamp($2::float8), to_timestamp($3::float8))
    ON CONFLICT (user_id) DO UPDATE SET
      not_before = GREATEST(session_invalidation.not_before, excluded.not_before),
-     expire_time = GREATEST(session_invalidation.expire_time, excluded.expire_time)`,
+     expire_time = GREATEST(session_invalidation.expire_time, excluded.expire_time),
+     update_time = now()`,
   'write',
 );
 
@@ -53,5 +54,24 @@ export interface InvalidationRow {
 export const allInvalidations = sql<InvalidationRow>(
   'sessions_all_invalidations',
   'SELECT user_id, not_before, expire_time FROM session_invalidation WHERE expire_time >= now()',
+  'read',
+);
+
+export interface RecentRow {
+  /** Of a token, or of a user when `not_before` is there. */
+  id: string;
+  kind: number;
+  not_before: Instant | null;
+  expire_time: Instant;
+}
+
+/** $1: seconds to look back. */
+export const recentRevocations = sql<RecentRow>(
+  'sessions_recent_revocations',
+  `SELECT token_id AS id, kind, NULL::timestamptz AS not_before, expire_time FROM session_revocation
+   WHERE create_time > now() - $1::float8 * INTERVAL '1 second'
+   UNION ALL
+   SELECT user_id, 0::smallint, not_before, expire_time FROM session_invalidation
+   WHERE update_time > now() - $1::float8 * INTERVAL '1 second'`,
   'read',
 );

@@ -1,15 +1,17 @@
 import type Long from 'long';
 import type { Logger } from 'pino';
-import { type Bus, controlTopic, type Subscription } from '../../cluster/bus.ts';
+import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../store/database.ts';
 import type { Transaction } from '../../store/transaction.ts';
-import { type Init, muster } from '../../wire/generated/messages.js';
+import type { Init, muster } from '../../wire/generated/messages.js';
+import type { Control } from './control.ts';
 import {
   allInvalidations,
   allRevocations,
   invalidateUser,
   purgeInvalidations,
   purgeRevocations,
+  recentRevocations,
   revokeTokens,
 } from './queries.ts';
 import type { TokenClaims } from './tokens.ts';
@@ -18,51 +20,87 @@ const sessionKind = 0;
 const refreshKind = 1;
 const rowsPerBatch = 1000;
 
+/** How often a node looks whether something was revoked of which it has not heard. */
+const lookEveryMs = 1000;
+/** How far back it looks: a transaction may commit long after the time that it writes. */
+const recentSec = 20;
+/** When the last look is longer ago than that, it looks at everything. */
+const maxLookGapMs = 10_000;
+
 interface Lifetimes {
   readonly sessionTtlSec: number;
   readonly refreshTtlSec: number;
 }
 
+interface Dependencies {
+  readonly db: Database;
+  readonly control: Control;
+  readonly clock: Clock;
+  readonly lifetimes: Lifetimes;
+  readonly log: Logger;
+}
+
 /**
  * Tokens that are dead before their expiry (spec: http-auth-accounts.md, section 2.5). SQL holds the truth; every node
  * keeps all live entries in memory, so that a check costs no query. Entries live no longer than the tokens they kill.
+ * Nodes tell each other of new ones, and look into SQL for those of which nobody could tell.
  */
 export class Revocations {
   readonly #db: Database;
-  readonly #bus: Bus;
+  readonly #control: Control;
+  readonly #clock: Clock;
   readonly #lifetimes: Lifetimes;
   readonly #log: Logger;
   /** Expiry (unix seconds) by kind and token id. */
   readonly #tokens = [new Map<string, number>(), new Map<string, number>()] as const;
   /** Unix second of the last "everything before now is dead" by user, with the entry's own expiry. */
   readonly #users = new Map<string, { notBefore: number; expiry: number }>();
-  #subscription: Subscription | undefined;
+  readonly #userListeners: ((userId: string) => void)[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #look: Promise<void> | undefined;
+  /** When it was last looked. */
+  #lookedAt = 0;
+  #isFailing = false;
 
-  constructor(db: Database, bus: Bus, lifetimes: Lifetimes, log: Logger) {
+  constructor({ db, control, clock, lifetimes, log }: Dependencies) {
     this.#db = db;
-    this.#bus = bus;
+    this.#control = control;
+    this.#clock = clock;
     this.#lifetimes = lifetimes;
     this.#log = log;
+    control.onFrame((frame) => this.#onControl(frame));
   }
 
-  /** Hears other nodes first, then loads what SQL holds, so that nothing falls between. */
+  /** To be called when this node hears the others already, so that nothing falls between. */
   async start(): Promise<void> {
-    this.#subscription = await this.#bus.subscribe(controlTopic, (frame) => this.#onControl(frame));
     await this.reload();
+    this.#timer = setInterval(() => {
+      this.#look ??= this.#lookForNews().finally(() => {
+        this.#look = undefined;
+      });
+    }, lookEveryMs).unref();
   }
 
   async stop(): Promise<void> {
-    await this.#subscription?.close();
+    clearInterval(this.#timer);
+    await this.#look;
+  }
+
+  /** Called with everyone whose tokens all died, once for each time, whatever node it happened on. */
+  onUser(listener: (userId: string) => void): void {
+    this.#userListeners.push(listener);
   }
 
   /** Adds everything that SQL holds and this node may have missed. */
   async reload(): Promise<void> {
+    const lookedAt = this.#clock.monotonic();
     for await (const rows of this.#db.stream(allRevocations, [], rowsPerBatch)) {
       for (const row of rows) this.#addToken(row.kind, row.token_id, row.expire_time.seconds);
     }
     for await (const rows of this.#db.stream(allInvalidations, [], rowsPerBatch)) {
       for (const row of rows) this.#addUser(row.user_id, row.not_before.seconds, row.expire_time.seconds);
     }
+    this.#lookedAt = lookedAt;
   }
 
   isSessionRevoked(claims: Pick<TokenClaims, 'id' | 'tokenId' | 'expiresAt'>): boolean {
@@ -101,12 +139,14 @@ export class Revocations {
       rows.map((row) => row.expiry),
     ]);
     const [sessionRow, refreshRow] = [sessionKind, refreshKind].map((kind) => rows.find((row) => row.kind === kind));
-    await this.#announce({
-      user_id: userId,
-      session_token_id: sessionRow?.id,
-      session_token_expiry: sessionRow?.expiry,
-      refresh_token_id: refreshRow?.id,
-      refresh_token_expiry: refreshRow?.expiry,
+    await this.#control.tell({
+      revocation: {
+        user_id: userId,
+        session_token_id: sessionRow?.id,
+        session_token_expiry: sessionRow?.expiry,
+        refresh_token_id: refreshRow?.id,
+        refresh_token_expiry: refreshRow?.expiry,
+      },
     });
   }
 
@@ -119,7 +159,8 @@ export class Revocations {
     const { sessionTtlSec, refreshTtlSec } = this.#lifetimes;
     const expiry = nowSec + Math.max(sessionTtlSec, refreshTtlSec) + 1;
     const params = [userId, nowSec, expiry];
-    const announce = (): Promise<void> => this.#announce({ user_id: userId, not_before: nowSec });
+    const revocation: Init<muster.cluster.Revocation> = { user_id: userId, not_before: nowSec };
+    const announce = (): Promise<void> => this.#control.tell({ revocation });
     if (tx !== undefined) {
       await tx.execute(invalidateUser, params);
       tx.afterCommit(announce);
@@ -146,19 +187,27 @@ export class Revocations {
     return claims.tokenId !== '' && this.#tokens[kind].has(claims.tokenId);
   }
 
-  // It holds here at once, even if the bus is down; other nodes then catch up by reload().
-  async #announce(revocation: Init<muster.cluster.Revocation>): Promise<void> {
-    const frame = muster.cluster.ControlFrame.encode({ revocation }).finish();
-    this.#onControl(frame);
+  async #lookForNews(): Promise<void> {
+    const lookedAt = this.#clock.monotonic();
     try {
-      await this.#bus.publish(controlTopic, frame);
+      if (lookedAt - this.#lookedAt > maxLookGapMs) {
+        await this.reload();
+      } else {
+        for (const row of await this.#db.query(recentRevocations, [recentSec])) {
+          const expiry = row.expire_time.seconds;
+          if (row.not_before === null) this.#addToken(row.kind, row.id, expiry);
+          else this.#addUser(row.id, row.not_before.seconds, expiry);
+        }
+        this.#lookedAt = lookedAt;
+      }
+      this.#isFailing = false;
     } catch (error) {
-      this.#log.warn({ err: error }, 'could not tell other nodes of a revocation');
+      if (!this.#isFailing) this.#log.warn({ err: error }, 'could not look for new revocations');
+      this.#isFailing = true;
     }
   }
 
-  #onControl(frame: Uint8Array): void {
-    const { revocation } = muster.cluster.ControlFrame.decode(frame);
+  #onControl({ revocation }: muster.cluster.ControlFrame): void {
     if (revocation === null) return;
     const seconds = (value: Long): number => value.toNumber();
     if (revocation.session_token_id !== '') {
@@ -180,6 +229,8 @@ export class Revocations {
 
   #addUser(id: string, notBefore: number, expiry: number): void {
     const known = this.#users.get(id);
-    if (known === undefined || known.notBefore < notBefore) this.#users.set(id, { notBefore, expiry });
+    if (known !== undefined && known.notBefore >= notBefore) return;
+    this.#users.set(id, { notBefore, expiry });
+    for (const listener of this.#userListeners) listener(id);
   }
 }

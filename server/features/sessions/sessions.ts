@@ -56,4 +56,9 @@ export class Sessions {
   async revokeAll(userId: string, tx?: Transaction): Promise<void> {
     await this.#revocations.invalidateUser(userId, this.#tokens.now, tx);
   }
+
+  /** Called with everyone whose tokens were all killed, on whatever node. */
+  onRevokedAll(listener: (userId: string) => void): void {
+    this.#revocations.onUser(listener);
+  }
 }

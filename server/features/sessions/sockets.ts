@@ -1,29 +1,21 @@
 import type { Logger } from 'pino';
-import { type Bus, controlTopic, type Subscription } from '../../cluster/bus.ts';
 import { CloseReasons } from '../../platform/errors.ts';
 import { EnvelopeFrame } from '../../wire/envelope.ts';
-import { type Init, muster } from '../../wire/generated/messages.js';
+import type { muster } from '../../wire/generated/messages.js';
 import type { SocketSession } from '../../wire/session.ts';
+import type { Control } from './control.ts';
 
 /** The sockets of this node, and the way to end sockets of any node. */
 export class Sockets {
-  readonly #bus: Bus;
+  readonly #control: Control;
   readonly #log: Logger;
   readonly #byId = new Map<string, SocketSession>();
   readonly #byUser = new Map<string, Set<SocketSession>>();
-  #subscription: Subscription | undefined;
 
-  constructor(bus: Bus, log: Logger) {
-    this.#bus = bus;
+  constructor(control: Control, log: Logger) {
+    this.#control = control;
     this.#log = log;
-  }
-
-  async start(): Promise<void> {
-    this.#subscription = await this.#bus.subscribe(controlTopic, (frame) => this.#onControl(frame));
-  }
-
-  async stop(): Promise<void> {
-    await this.#subscription?.close();
+    control.onFrame((frame) => this.#onControl(frame));
   }
 
   get count(): number {
@@ -58,34 +50,42 @@ export class Sockets {
     return this.#byUser.get(userId) ?? noSockets;
   }
 
-  /** Ends all sockets of the user, on every node. `last` is each socket's final message. */
-  async disconnectUser(userId: string, last?: EnvelopeFrame): Promise<void> {
-    await this.#order({ user_id: userId, last_envelope: last?.protobuf });
+  /** Ends the user's sockets on this node. `last` is each socket's final message. */
+  closeUser(userId: string, last?: EnvelopeFrame): void {
+    this.#close([...this.ofUser(userId)], last);
   }
 
-  /** Ends one socket, wherever it is; an unknown id is a no-op. */
+  /**
+   * Ends all sockets of a user who was banned or removed, on every node, those of this one at once. Never rejects: nodes
+   * that do not hear of it see it in SQL.
+   */
+  async disconnectUser(userId: string, last?: EnvelopeFrame): Promise<void> {
+    await this.#control.tell({ disconnect: { user_id: userId, last_envelope: last?.protobuf } });
+  }
+
+  /** Ends one socket, wherever it is; an unknown id is a no-op. Rejects when other nodes may not have heard of it. */
   async disconnectSession(sessionId: string): Promise<void> {
-    await this.#order({ session_id: sessionId });
+    await this.#control.order({ disconnect: { session_id: sessionId } });
   }
 
   /**
    * Ends the user's sockets that opened before this one, on every node. The order of sockets is total (time, then
-   * id), so of any two simultaneous ones exactly one survives.
+   * id), so of any two simultaneous ones exactly one survives. Rejects when other nodes may not have heard of it.
    */
   async disconnectOlder(session: SocketSession, last: EnvelopeFrame): Promise<void> {
-    await this.#order({ user_id: session.user.id, before: openOrder(session), last_envelope: last.protobuf });
+    const before = openOrder(session);
+    await this.#control.order({ disconnect: { user_id: session.user.id, before, last_envelope: last.protobuf } });
   }
 
-  async #order(disconnect: Init<muster.cluster.DisconnectSessions>): Promise<void> {
-    await this.#bus.publish(controlTopic, muster.cluster.ControlFrame.encode({ disconnect }).finish());
-  }
-
-  #onControl(bytes: Uint8Array): void {
-    const { disconnect } = muster.cluster.ControlFrame.decode(bytes);
+  #onControl({ disconnect }: muster.cluster.ControlFrame): void {
     if (disconnect === null) return;
     if (disconnect.before !== '') this.#answerOlder(disconnect);
     const last = disconnect.last_envelope.length > 0 ? EnvelopeFrame.fromBytes(disconnect.last_envelope) : undefined;
-    for (const session of this.#targets(disconnect)) {
+    this.#close(this.#targets(disconnect), last);
+  }
+
+  #close(sessions: readonly SocketSession[], last?: EnvelopeFrame): void {
+    for (const session of sessions) {
       this.#log.debug({ sid: session.id, uid: session.user.id }, 'disconnecting socket on order');
       session.close(CloseReasons.disconnected, last);
     }
@@ -95,7 +95,7 @@ export class Sockets {
   #answerOlder(order: muster.cluster.DisconnectSessions): void {
     const newest = [...(this.#byUser.get(order.user_id) ?? [])].map(openOrder).sort().at(-1);
     if (newest === undefined || newest <= order.before) return;
-    this.#order({ ...order, before: newest }).catch((error) => {
+    this.#control.order({ disconnect: { ...order, before: newest } }).catch((error) => {
       this.#log.warn({ err: error, uid: order.user_id }, 'could not disconnect an older socket');
     });
   }

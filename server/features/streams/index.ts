@@ -3,8 +3,9 @@ import type { Feature, FeatureKit } from '../feature.ts';
 import { Streams } from './streams.ts';
 import { notificationStream } from './user-streams.ts';
 
+export type { PresenceMessage } from './local-stream.ts';
 export type { StreamOrder } from './orders.ts';
-export type { Membership, PresenceMessage, Streams } from './streams.ts';
+export type { Membership, Streams } from './streams.ts';
 export { directMessageStream, notificationStream, statusStream } from './user-streams.ts';
 export { toWirePresence, type WirePresence } from './wire-presence.ts';
 

@@ -9,7 +9,20 @@ import { type Fetched, OrderedDelivery, orderLimits } from './ordered-delivery.t
 /** Where the streams of one mode have their order from: what `OrderSource` says, stream by stream. */
 export interface StreamOrder {
   head(stream: Stream): Promise<StreamPosition>;
-  between(stream: Stream, after: bigint, upTo: bigint, limit: number): Promise<Fetched<Payload>[]>;
+  between(stream: Stream, after: bigint, upTo: bigint, limit: number): Promise<StoredPayload[]>;
+}
+
+export interface StoredPayload extends Fetched<Payload> {
+  /** The user for whom it is the last message, if any. */
+  readonly leaverId?: string | undefined;
+}
+
+/** A message on its way to this node's listeners. */
+export interface OrderedMessage {
+  readonly time: bigint;
+  readonly envelope: EnvelopeFrame;
+  /** Whoever this is, is off the stream after it, unless they came back later; '' for nobody. */
+  readonly leaverId: string;
 }
 
 /** Streams that fetch what they have missed, at a time; after a gap of the bus that may be all of them. */
@@ -34,7 +47,7 @@ export class Orders {
   }
 
   /** Undefined for streams that are not ordered. */
-  open(stream: Stream, deliver: (message: EnvelopeFrame) => void): OrderedDelivery<EnvelopeFrame> | undefined {
+  open(stream: Stream, deliver: (message: OrderedMessage) => void): OrderedDelivery<OrderedMessage> | undefined {
     const order = this.#byMode.get(stream.mode);
     if (order === undefined) return undefined;
     return new OrderedDelivery({
@@ -43,7 +56,9 @@ export class Orders {
         head: () => order.head(stream),
         async between(after, upTo, limit) {
           const fetched = await order.between(stream, after, upTo, limit);
-          return fetched.map(({ time, message }) => ({ time, message: EnvelopeFrame.of(message) }));
+          return fetched.map(({ time, message, leaverId = '' }) => {
+            return { time, message: { time, envelope: EnvelopeFrame.of(message), leaverId } };
+          });
         },
       },
       deliver,

@@ -8,6 +8,7 @@ import { MemoryPresence } from '../../cluster/presence-memory.ts';
 import { makeStream, StreamMode } from '../../cluster/stream.ts';
 import { systemClock } from '../../platform/clock.ts';
 import { newId } from '../../platform/ids.ts';
+import { waitFor } from '../../testing/wait.ts';
 import { EnvelopeFrame, payload } from '../../wire/envelope.ts';
 import type { nakama } from '../../wire/generated/messages.js';
 import type { SocketSession } from '../../wire/session.ts';
@@ -176,4 +177,28 @@ it('tells nothing twice when it happens while the stream is looked at', async ()
   await one.streams.resync();
   expect(listener.seen).toEqual([`+${comer.user.id}`, `-${goer.user.id}`]);
   expect(listener.heard.at(-1)).toBe('stream_data');
+});
+
+it('does not list somebody whose leave the listener has heard by the time the join is answered', async () => {
+  let begin = (): void => {};
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
+  const head = async () => {
+    await begun;
+    return { sequence: 0n, time: 0n };
+  };
+  one.streams.order(StreamMode.CHANNEL, { head, between: async () => [] });
+  const [leaver, joiner] = [session(), session()];
+  two.streams.sessionOpened(leaver);
+  one.streams.sessionOpened(joiner);
+  await two.streams.join(leaver, room, membership);
+
+  const joining = one.streams.join(joiner, room, membership);
+  await waitFor('the join itself', () => joiner.seen.length === 1);
+  await two.streams.leave(leaver, room);
+  begin();
+  const { members } = await joining;
+  expect(joiner.seen).toEqual([`+${joiner.user.id}`, `-${leaver.user.id}`]);
+  expect(members.map(({ userId }) => userId)).toEqual([joiner.user.id]);
 });

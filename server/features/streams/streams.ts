@@ -1,32 +1,25 @@
 import type { Logger } from 'pino';
-import type { Bus, Subscription } from '../../cluster/bus.ts';
+import type { Bus } from '../../cluster/bus.ts';
 import type { NewPresence, Presence, PresenceTracker } from '../../cluster/presence.ts';
 import { type Stream, streamKey, streamTopic } from '../../cluster/stream.ts';
-import {
-  allChanges,
-  decodeStreamFrame,
-  encodeEnvelope,
-  encodeOrdered,
-  type PresenceEvent,
-  type StreamMessage,
-  type StreamPosition,
-} from '../../cluster/stream-frame.ts';
+import { encodeEnvelope, encodeOrdered, type StreamPosition } from '../../cluster/stream-frame.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { unavailable } from '../../platform/errors.ts';
 import { within } from '../../platform/within.ts';
 import { EnvelopeFrame, type Payload } from '../../wire/envelope.ts';
 import type { SocketSession } from '../../wire/session.ts';
-import type { OrderedDelivery } from './ordered-delivery.ts';
+import { LocalStream, type LocalStreamHost, type PresenceMessage, type PresenceNews } from './local-stream.ts';
 import { Orders, type StreamOrder } from './orders.ts';
-import { ToldPresences } from './told-presences.ts';
 import { Unannounced } from './unannounced.ts';
-import { toWirePresence, type WirePresence } from './wire-presence.ts';
 
 /** Streams that are looked at anew at a time. */
 const resyncBatch = 50;
 
 /** How long the sender of a message waits at most for the ones that come before it. */
 const maxTurnWaitMs = 2000;
+
+/** How long whoever sends a user away has for taking them off the stream, before the node of their sessions does it. */
+const removalGraceMs = 2000;
 
 /** How a session is on a stream. */
 export interface Membership {
@@ -35,25 +28,6 @@ export interface Membership {
   /** Chat: store what is sent under this presence. */
   readonly persistence: boolean;
   readonly status: string;
-}
-
-/** Turns the comings and goings on one mode of stream into the message its listeners get. */
-export type PresenceMessage = (stream: Stream, joins: WirePresence[], leaves: WirePresence[]) => Payload;
-
-/** What this node knows of a stream: the sockets here that take part in it or watch it. */
-interface LocalStream {
-  readonly stream: Stream;
-  readonly members: Set<SocketSession>;
-  readonly watchers: Set<SocketSession>;
-  readonly subscription: Promise<Subscription>;
-  /** What the listeners here have been told of who is on it. */
-  readonly told: ToldPresences;
-  /** Of a mode that has an order. */
-  readonly ordered: OrderedDelivery<EnvelopeFrame> | undefined;
-  /** Resolves when it is known where in that order the listeners here begin. */
-  readonly begun: Promise<void>;
-  /** What waits while the presences are looked at anew. */
-  held: StreamMessage[] | undefined;
 }
 
 interface Dependencies {
@@ -75,14 +49,27 @@ export class Streams {
   /** Streams by session, so that a closing socket finds them. */
   readonly #ofSession = new Map<SocketSession, Set<string>>();
   readonly #byId = new Map<string, SocketSession>();
-  readonly #messages = new Map<number, { message: PresenceMessage; audience: 'members' | 'watchers' }>();
+  readonly #news = new Map<number, PresenceNews>();
   readonly #orders: Orders;
+  readonly #host: LocalStreamHost;
   readonly #unannounced: Unannounced;
+  readonly #removals = new Set<NodeJS.Timeout>();
 
   constructor(deps: Dependencies) {
     this.#deps = deps;
     this.#orders = new Orders(deps.clock, deps.log);
     this.#unannounced = new Unannounced(deps.bus, deps.log);
+    this.#host = {
+      ...deps,
+      orders: this.#orders,
+      sessionOf: (sessionId) => this.#byId.get(sessionId),
+      left: (local, session) => this.#leaveLocally(session, local),
+      came: (local, session) => {
+        local.members.add(session);
+        this.#ofSession.get(session)?.add(local.key);
+      },
+      dismissed: (local, sessions) => this.#removeLater(local.stream, sessions),
+    };
   }
 
   /**
@@ -90,7 +77,7 @@ export class Streams {
    * watch it. Modes without an entry are silent.
    */
   describe(mode: number, audience: 'members' | 'watchers', message: PresenceMessage): void {
-    this.#messages.set(mode, { message, audience });
+    this.#news.set(mode, { message, audience });
   }
 
   /** Says where the streams of this mode have their order from: for `sendInOrder`. */
@@ -117,22 +104,27 @@ export class Streams {
   /**
    * Puts the session on the stream. `members` are all presences afterwards, hidden ones and itself included; whoever
    * is not in it will arrive as an event. Being on it already keeps the old membership.
+   * @param entry a place in the stream's order: messages up to there are nobody's last ones any more (`sendInOrder`)
    */
   async join(
     session: SocketSession,
     stream: Stream,
     membership: Membership,
+    entry?: bigint,
   ): Promise<{ isNew: boolean; members: Presence[] }> {
     const presence = this.#toPresence(session, stream, membership);
-    return this.#asMember(session, stream, async (local) => {
+    const track = async (local: LocalStream): Promise<{ isNew: boolean; members: Presence[] }> => {
       let isNew = false;
       const members = await local.told.whileListing(async () => {
         const tracked = await this.#deps.presence.track(presence);
+        // Whatever is heard before the list is answered counts more than the list.
+        await local.begun;
         isNew = tracked.isNew;
         return tracked.members;
       });
       return { isNew, members };
-    });
+    };
+    return this.#asMember(session, stream, track, entry);
   }
 
   /** Joins, or changes the membership of a session that is on the stream already: a leave and a join in one event. */
@@ -144,8 +136,14 @@ export class Streams {
   /** Takes the session off the stream; false when it was not on it. */
   async leave(session: SocketSession, stream: Stream): Promise<boolean> {
     const local = this.#local.get(streamKey(stream));
+    local?.members.markGone(session);
     if (local !== undefined) this.#leaveLocally(session, local);
     return this.#deps.presence.untrack(session.id, stream, session.user.id);
+  }
+
+  /** Takes all sessions of the user off the stream, on every node; the others are told. */
+  async removeUser(stream: Stream, userId: string): Promise<void> {
+    await this.#deps.presence.untrackUser(userId, stream);
   }
 
   /** Takes everyone off the stream, on every node; nobody is told. */
@@ -160,7 +158,10 @@ export class Streams {
 
   /** From now on the session hears who comes and goes on the stream, without being on it. */
   async watch(session: SocketSession, stream: Stream): Promise<void> {
-    await this.#attend(session, stream, 'watchers');
+    await this.#ready(
+      session,
+      this.#attend(session, stream, ({ watchers }) => watchers.add(session)),
+    );
   }
 
   unwatch(session: SocketSession, stream: Stream): void {
@@ -193,25 +194,10 @@ export class Streams {
    */
   async resync(): Promise<void> {
     for (const { ordered } of this.#local.values()) ordered?.catchUp();
-    const streams = [...this.#local.values()].filter((local) => this.#messages.has(local.stream.mode));
+    const streams = [...this.#local.values()];
     for (let at = 0; at < streams.length; at += resyncBatch) {
-      await Promise.all(streams.slice(at, at + resyncBatch).map((local) => this.#resyncStream(local)));
-    }
-  }
-
-  async #resyncStream(local: LocalStream): Promise<void> {
-    if (local.held !== undefined) return;
-    local.held = [];
-    try {
-      const members = await this.#deps.presence.list(local.stream);
-      this.#announce(local, local.told.replace(members));
-    } catch (error) {
-      this.#deps.log.warn({ err: error, stream: streamKey(local.stream) }, 'could not look at stream after a gap');
-    } finally {
-      const held = local.held;
-      local.held = undefined;
-      // The list may have some of what they say already.
-      for (const message of held) this.#process(local, message, 'only news');
+      const batch = streams.slice(at, at + resyncBatch);
+      await Promise.all(batch.map((local) => local.resync(() => this.#deps.presence.list(local.stream))));
     }
   }
 
@@ -226,13 +212,16 @@ export class Streams {
    * for it to come back from the bus, whose copy is then one they have had. As it is stored, it is sent even when the bus
    * does not take it: the other nodes fetch it, after their own gap or when this node gets through to them again. Hence
    * this never rejects, and whoever sent the message may be told that all is well.
+   * @param leaverId a user whose sessions hear nothing after this message: on every node they are off the stream then,
+   *   unless they join anew
    */
-  async sendInOrder(stream: Stream, position: StreamPosition, message: Payload): Promise<void> {
+  async sendInOrder(stream: Stream, position: StreamPosition, message: Payload, leaverId = ''): Promise<void> {
     const envelope = EnvelopeFrame.of(message);
     const ordered = this.#local.get(streamKey(stream))?.ordered;
-    ordered?.take(position, envelope, envelope.protobuf.byteLength);
+    const size = envelope.protobuf.byteLength;
+    ordered?.take(position, { time: position.time, envelope, leaverId }, size);
     try {
-      await this.#deps.bus.publish(streamTopic(stream), encodeOrdered(stream, position, envelope.protobuf));
+      await this.#deps.bus.publish(streamTopic(stream), encodeOrdered(stream, position, envelope.protobuf, leaverId));
     } catch (error) {
       this.#unannounced.add(stream, position, error);
     }
@@ -243,65 +232,62 @@ export class Streams {
   /** Says nothing more of its own accord. */
   close(): void {
     this.#unannounced.close();
+    for (const timer of this.#removals) clearTimeout(timer);
   }
 
   // The session is part of the fan-out before `change` puts it on the stream: nothing falls between list and events.
-  async #asMember<T>(session: SocketSession, stream: Stream, change: (local: LocalStream) => Promise<T>): Promise<T> {
+  async #asMember<T>(
+    session: SocketSession,
+    stream: Stream,
+    change: (local: LocalStream) => Promise<T>,
+    entry?: bigint,
+  ): Promise<T> {
     const wasMember = this.isMember(session, stream);
-    const local = await this.#attend(session, stream, 'members');
+    const local = this.#attend(session, stream, ({ members }) => members.startJoin(session, entry));
     try {
+      await this.#ready(session, local);
       const [result] = await Promise.all([change(local), local.begun]);
       return result;
     } catch (error) {
       if (!wasMember) this.#leaveLocally(session, local);
       throw this.#ofSession.has(session) ? error : unavailable('Session is closing.', error);
+    } finally {
+      local.members.endJoin(session);
+      this.#dropIfUnused(local);
     }
   }
 
-  // Notes the session on the node's part of the stream, and waits until that is subscribed to the stream's topic.
-  async #attend(session: SocketSession, stream: Stream, role: 'members' | 'watchers'): Promise<LocalStream> {
+  // Notes the session on the node's part of the stream, at once: nobody who leaves meanwhile takes it from under it.
+  #attend(session: SocketSession, stream: Stream, enter: (local: LocalStream) => void): LocalStream {
     const key = streamKey(stream);
     const sessionStreams = this.#ofSession.get(session);
     if (sessionStreams === undefined) throw unavailable('Session is closing.');
     const local = this.#local.get(key) ?? this.#open(stream);
-    // Noted before the wait, so that nobody who leaves meanwhile takes the stream from under this session.
-    local[role].add(session);
+    enter(local);
     sessionStreams.add(key);
-    try {
-      await local.subscription;
-    } catch (error) {
-      this.#forget(key, session);
-      throw error;
-    }
-    if (!this.#ofSession.has(session)) throw unavailable('Session is closing.');
     return local;
   }
 
+  // Waits until the node is subscribed to the stream's topic.
+  async #ready(session: SocketSession, local: LocalStream): Promise<void> {
+    try {
+      await local.subscription;
+    } catch (error) {
+      this.#forget(local.key, session);
+      throw error;
+    }
+    if (!this.#ofSession.has(session)) throw unavailable('Session is closing.');
+  }
+
   #open(stream: Stream): LocalStream {
-    const key = streamKey(stream);
-    const members = new Set<SocketSession>();
-    const subscription = this.#deps.bus.subscribe(streamTopic(stream), (frame) => this.#onFrame(key, frame));
-    const ordered = this.#orders.open(stream, (message) => this.#deliver(members, message));
-    // Why it is not subscribed is told to those who wait for the subscription itself.
-    const begun = subscription.then(() => ordered?.begin()).catch(() => undefined);
-    const told = new ToldPresences();
-    const local = {
-      stream,
-      members,
-      watchers: new Set<SocketSession>(),
-      subscription,
-      told,
-      ordered,
-      begun,
-      held: undefined,
-    };
-    this.#local.set(key, local);
+    const local = new LocalStream(stream, this.#host, this.#news.get(stream.mode));
+    this.#local.set(local.key, local);
     return local;
   }
 
   #leaveLocally(session: SocketSession, local: LocalStream): void {
     local.members.delete(session);
-    if (!local.watchers.has(session)) this.#ofSession.get(session)?.delete(streamKey(local.stream));
+    if (!local.watchers.has(session)) this.#ofSession.get(session)?.delete(local.key);
     this.#dropIfUnused(local);
   }
 
@@ -314,76 +300,22 @@ export class Streams {
   }
 
   #dropIfUnused(local: LocalStream): void {
-    if (local.members.size + local.watchers.size > 0) return;
-    const key = streamKey(local.stream);
-    if (this.#local.get(key) === local) this.#local.delete(key);
-    local.ordered?.close();
-    local.subscription
-      .then((subscription) => subscription.close())
-      .catch((error) => this.#deps.log.warn({ err: error, stream: key }, 'could not unsubscribe from stream'));
+    if (!local.isUnused || this.#local.get(local.key) !== local) return;
+    this.#local.delete(local.key);
+    local.close();
   }
 
-  #onFrame(key: string, bytes: Uint8Array): void {
-    const local = this.#local.get(key);
-    const message = local === undefined ? undefined : decodeStreamFrame(bytes);
-    if (local === undefined || message === undefined) return;
-    // What has its own order need not wait for others.
-    if (local.held === undefined || message.kind === 'ordered') this.#process(local, message);
-    else local.held.push(message);
-  }
-
-  #process(local: LocalStream, message: StreamMessage, filter?: 'only news'): void {
-    this.#dropRemoved(local, allChanges(message));
-    switch (message.kind) {
-      case 'envelope':
-        this.#deliver(local.members, EnvelopeFrame.fromBytes(message.envelope), message.sessionIds);
-        break;
-      case 'ordered':
-        this.#takeOrdered(local, message.position, message.envelope);
-        break;
-      case 'presences':
-        this.#deps.countEvent();
-        this.#announce(local, filter === undefined ? local.told.take(message) : local.told.takeNews(message));
-        break;
-      case 'closed':
-        this.#onClosed(local);
-        break;
-    }
-  }
-
-  #takeOrdered({ ordered, members }: LocalStream, position: StreamPosition, envelope: Uint8Array | undefined): void {
-    if (envelope === undefined) ordered?.expect(position);
-    else if (ordered === undefined) this.#deliver(members, EnvelopeFrame.fromBytes(envelope));
-    else ordered.take(position, EnvelopeFrame.fromBytes(envelope), envelope.byteLength);
-  }
-
-  #deliver(sessions: Iterable<SocketSession>, envelope: EnvelopeFrame, only: readonly string[] = []): void {
-    for (const session of sessions) {
-      if (only.length === 0 || only.includes(session.id)) session.send(envelope);
-    }
-  }
-
-  #announce(local: LocalStream, { joins, leaves }: PresenceEvent): void {
-    const described = this.#messages.get(local.stream.mode);
-    if (described === undefined || joins.length + leaves.length === 0) return;
-    const message = described.message(local.stream, joins.map(toWirePresence), leaves.map(toWirePresence));
-    const audience = described.audience === 'members' ? local.members : local.watchers;
-    this.#deliver(audience, EnvelopeFrame.of(message));
-  }
-
-  // Sessions of this node that somebody else took off the stream: a kick, or a sweep.
-  #dropRemoved(local: LocalStream, { joins, leaves }: PresenceEvent): void {
-    for (const { sessionId } of leaves) {
-      const session = this.#byId.get(sessionId);
-      if (session === undefined || !local.members.has(session)) continue;
-      if (!joins.some((join) => join.sessionId === sessionId)) this.#leaveLocally(session, local);
-    }
-  }
-
-  // Everyone is off the stream, without an event (spec: section 10, "close stream").
-  #onClosed(local: LocalStream): void {
-    local.told.clear();
-    for (const session of [...local.members]) this.#leaveLocally(session, local);
+  // Whoever sent the user away may not have lived to do it.
+  #removeLater(stream: Stream, sessions: readonly SocketSession[]): void {
+    const timer = setTimeout(async () => {
+      this.#removals.delete(timer);
+      const gone = sessions.filter((session) => !this.isMember(session, stream));
+      const removed = gone.map(({ id, user }) => this.#deps.presence.untrack(id, stream, user.id));
+      await Promise.all(removed).catch((error) => {
+        this.#deps.log.warn({ err: error, stream: streamKey(stream) }, 'could not take sessions off a stream');
+      });
+    }, removalGraceMs);
+    this.#removals.add(timer);
   }
 
   #toPresence(session: SocketSession, stream: Stream, membership: Membership): NewPresence {

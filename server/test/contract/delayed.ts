@@ -74,6 +74,10 @@ export class DelayedBus implements Bus {
     return this.#inner.node;
   }
 
+  get isWhole(): boolean {
+    return this.#inner.isWhole;
+  }
+
   get droppedFrames(): number {
     return this.#inner.droppedFrames;
   }
@@ -171,6 +175,10 @@ export class DelayedPresence implements PresenceTracker {
 
   counts(streams: readonly Stream[]): Promise<number[]> {
     return this.#link.command(() => this.#inner.counts(streams));
+  }
+
+  glance(streams: readonly Stream[]): Promise<number[]> {
+    return this.#link.command(() => this.#inner.glance(streams));
   }
 
   sweep(node: NodeId): Promise<number> {

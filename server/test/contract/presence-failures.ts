@@ -50,6 +50,27 @@ export function presenceFailures(makeCluster: () => Promise<PresenceCluster>): v
       expect(await nodesOnLobby()).toEqual([nameOf(a), nameOf(c), nameOf(c)].sort());
     });
 
+    it('says of leaves by a sweep, and of no others, that the node was given up', async () => {
+      const sweeps: boolean[] = [];
+      await a.bus.subscribe(streamTopic(lobby), (frame) => {
+        const message = decodeStreamFrame(frame);
+        if (message !== undefined && 'sweep' in message) sweeps.push(message.sweep);
+      });
+      const [first, hidden] = open(b, 2) as [NewPresence, NewPresence];
+      await b.presence.track(first);
+      await b.presence.untrack(first.sessionId, lobby, first.userId);
+      await b.presence.trackMany([first]);
+      await eventually(cluster.settleMs, () => expect(sweeps).toEqual([false, false, false]));
+      await a.presence.sweep(await cluster.crash(1));
+      expect(sweeps.slice(3)).toEqual([true]);
+      const again = await cluster.restart(1);
+      again.presence.openSession(`again ${hidden.sessionId}`);
+      await again.presence.track({ ...hidden, sessionId: `again ${hidden.sessionId}`, hidden: true });
+      await eventually(cluster.settleMs, () => expect(sweeps.slice(4)).toEqual([false]));
+      await a.presence.sweep(await cluster.crash(1));
+      expect(sweeps.slice(5)).toEqual([true]);
+    });
+
     it('has the leaves out when the sweep resolves', async () => {
       await b.presence.trackMany(open(b, 3));
       await eventually(cluster.settleMs, () => expect(log.members.size).toBe(3));
@@ -83,12 +104,12 @@ export function presenceFailures(makeCluster: () => Promise<PresenceCluster>): v
       await b.presence.track(first);
       await a.presence.sweep(b.directory.self);
       for (const presence of [first, second]) {
-        await rejection(b.presence.track(presence), Code.FAILED_PRECONDITION);
-        await rejection(b.presence.update(presence), Code.FAILED_PRECONDITION);
-        await rejection(b.presence.trackMany([presence]), Code.FAILED_PRECONDITION);
+        await rejection(b.presence.track(presence), Code.UNAVAILABLE);
+        await rejection(b.presence.update(presence), Code.UNAVAILABLE);
+        await rejection(b.presence.trackMany([presence]), Code.UNAVAILABLE);
       }
       b.presence.openSession('opened too late');
-      await rejection(b.presence.track({ ...someone, sessionId: 'opened too late' }), Code.FAILED_PRECONDITION);
+      await rejection(b.presence.track({ ...someone, sessionId: 'opened too late' }), Code.UNAVAILABLE);
       await b.presence.untrackSession(first.sessionId);
       expect(await nodesOnLobby()).toEqual([]);
       expect(log.entries).toHaveLength(2);
@@ -101,8 +122,10 @@ export function presenceFailures(makeCluster: () => Promise<PresenceCluster>): v
         const lost = await cluster.rejoin(1);
         expect(b.directory.self.epoch).toBeGreaterThan(lost.epoch);
         expect(await at(cluster.nodes, sweeper).presence.sweep(lost)).toBe(1);
-        await rejection(b.presence.track(old), Code.FAILED_PRECONDITION);
-        await rejection(b.presence.update(old), Code.FAILED_PRECONDITION);
+        // Its own sweep closes them, that of another only tells it that they are given up.
+        const refused = sweeper === 1 ? Code.FAILED_PRECONDITION : Code.UNAVAILABLE;
+        await rejection(b.presence.track(old), refused);
+        await rejection(b.presence.update(old), refused);
         const [fresh] = open(b, 1) as [NewPresence];
         expect((await b.presence.track(fresh)).isNew).toBe(true);
         expect(await c.presence.sweep(lost)).toBe(0);

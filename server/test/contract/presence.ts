@@ -297,6 +297,13 @@ function presenceOperations(makeCluster: () => Promise<PresenceCluster>): void {
     }
   });
 
+  it('knows at a glance what it would count', async () => {
+    await a.presence.track(someone('s1'));
+    await b.presence.track(someone('s3'));
+    expect(await a.presence.glance([lobby, room, lobby])).toEqual([2, 0, 2]);
+    expect(await b.presence.glance([])).toEqual([]);
+  });
+
   it('puts messages and events of a stream in one order on all nodes', async () => {
     const topic = streamTopic(lobby);
     for (let round = 0; round < 20; round++) {

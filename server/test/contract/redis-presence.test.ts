@@ -172,7 +172,7 @@ function faults(): void {
     expect(await a.presence.sweep(unswept)).toBe(0);
     await isWhole(held, 1000);
     expect(await a.presence.sweep(await rejoin(a, b))).toBe(held.length);
-    await rejection(b.presence.track(at(held, 0)), Code.FAILED_PRECONDITION);
+    await rejection(b.presence.track(at(held, 0)), Code.UNAVAILABLE);
     await b.presence.reannounce();
     await isWhole(held, 1000);
     for (const { problem } of log.values()) expect(problem).toBeUndefined();

@@ -1,0 +1,181 @@
+import { Redis } from 'ioredis';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createTestSchema, type TestSchema } from '../../testing/database.ts';
+import { type Player, request, signIn } from '../../testing/http.ts';
+import { startTestNode, type TestNode } from '../../testing/node.ts';
+import { redisAvailable, startTestRedis, type TestRedis } from '../../testing/redis.ts';
+import { TestSocket } from '../../testing/socket.ts';
+import { waitFor } from '../../testing/wait.ts';
+
+/** Where an erased user may still be named: the tombstone, and the mark that kills tokens until they have expired. */
+const tombstones = ['session_invalidation', 'user_tombstone'];
+
+describe.skipIf(!redisAvailable)('a user who is erased', () => {
+  let schema: TestSchema;
+  let redis: TestRedis;
+  let nodes: TestNode[];
+  let sql: pg.Client;
+  let keys: Redis;
+
+  beforeAll(async () => {
+    [schema, redis] = await Promise.all([createTestSchema(), startTestRedis()]);
+    nodes = await Promise.all(
+      ['one', 'two'].map((name) =>
+        startTestNode({ databaseUrl: schema.url, config: { name, 'redis.url': redis.url } }),
+      ),
+    );
+    sql = new pg.Client(schema.url);
+    await sql.connect();
+    keys = new Redis(redis.url);
+  });
+  afterAll(async () => {
+    keys.disconnect();
+    await sql.end();
+    await Promise.all(nodes.map((node) => node.stop()));
+    await Promise.all([schema.drop(), redis.stop()]);
+  });
+
+  /** Tables in which some row mentions the text. */
+  async function tablesWith(text: string): Promise<string[]> {
+    const tables = await sql.query(`SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1`);
+    const found: string[] = [];
+    for (const { tablename } of tables.rows) {
+      const { rowCount } = await sql.query(`SELECT 1 FROM ${tablename} t WHERE t::text LIKE $1 LIMIT 1`, [`%${text}%`]);
+      if (rowCount !== 0) found.push(tablename);
+    }
+    return found;
+  }
+
+  /** Keys of Redis that mention the text, in their name or in what they hold. */
+  async function keysWith(text: string): Promise<string[]> {
+    const found: string[] = [];
+    for (const key of await keys.keys('*')) {
+      if (key.includes(text) || (await contentOf(key)).some((part) => part.includes(text))) found.push(key);
+    }
+    return found;
+  }
+
+  async function contentOf(key: string): Promise<Buffer[]> {
+    switch (await keys.type(key)) {
+      case 'string':
+        return [(await keys.getBuffer(key)) ?? Buffer.alloc(0)];
+      case 'hash':
+        return Object.values(await keys.hgetallBuffer(key)).concat((await keys.hkeysBuffer(key)) as Buffer[]);
+      case 'set':
+        return keys.smembersBuffer(key);
+      case 'zset':
+        return keys.zrangeBuffer(key, 0, -1);
+      case 'list':
+        return keys.lrangeBuffer(key, 0, -1);
+      default:
+        return [];
+    }
+  }
+
+  const one = (): TestNode => nodes[0] as TestNode;
+  const two = (): TestNode => nodes[1] as TestNode;
+  const featuresOf = (node: TestNode) => node.app.features;
+
+  /** Everything a player can leave behind; `other` is who it has to do with. */
+  async function live(player: Player, other: Player): Promise<TestSocket[]> {
+    const { authorization } = player;
+    const { friends, notifications, wallet } = featuresOf(one());
+    const body = { objects: [{ collection: 'saves', key: 'a', value: '{"a":1}' }] };
+    expect((await request(one(), 'PUT', '/v2/storage', { authorization, body })).status).toBe(200);
+    await friends.friends.add(player, { ids: [other.id], usernames: [] });
+    await friends.friends.add(other, { ids: [player.id], usernames: [] });
+    const notice = { subject: 'Hello', content: '{}', code: 1, persistent: true };
+    await notifications.notifications.send([
+      { ...notice, userId: player.id, senderId: other.id },
+      { ...notice, userId: other.id, senderId: player.id },
+    ]);
+    await wallet.wallets.update(
+      { userId: player.id, changeset: { coins: 5n } },
+      { updateLedger: true, key: crypto.randomUUID() },
+    );
+    const sockets = [
+      await TestSocket.connect(one(), player.token, { query: { status: 'true' } }),
+      await TestSocket.connect(two(), player.token),
+    ];
+    for (const socket of sockets) {
+      const { channel } = await socket.request({ channel_join: { target: 'erased', type: 1 } });
+      await socket.request({ channel_message_send: { channel_id: channel.id, content: '{"by":"me"}' } });
+    }
+    return sockets;
+  }
+
+  it('is named nowhere afterwards, in no table and in no key, but on the tombstone', async () => {
+    const [player, other] = await Promise.all([signIn(one()), signIn(two())]);
+    const sockets = await live(player, other);
+    expect((await tablesWith(player.id)).length).toBeGreaterThan(6);
+    expect((await keysWith(player.id)).length).toBeGreaterThan(0);
+
+    await featuresOf(two()).erasure.erasure.deleteAccount(player.id, { record: true });
+    for (const socket of sockets) await socket.waitClosed();
+    await waitFor('Redis to forget', async () => (await keysWith(player.id)).length === 0, 10_000);
+    expect(await tablesWith(player.id)).toEqual(tombstones);
+    for (const node of nodes) {
+      await waitFor('the token to be refused', async () => {
+        const { status } = await request(node, 'GET', '/v2/account', { authorization: player.authorization });
+        return status === 401;
+      });
+    }
+    const { rows } = await sql.query('SELECT edge_count FROM users WHERE id = $1', [other.id]);
+    expect(rows).toEqual([{ edge_count: 0 }]);
+    const [kept] = (await featuresOf(one()).notifications.notifications.list(other.id, 100, '')).notifications.filter(
+      ({ code }) => code === 1,
+    );
+    expect(kept).toMatchObject({ subject: 'Hello', sender_id: '00000000-0000-0000-0000-000000000000' });
+  });
+
+  it('gets an export before: one document with everything', async () => {
+    const [player, other] = await Promise.all([signIn(one()), signIn(two())]);
+    const sockets = await live(player, other);
+    let text = '';
+    for await (const piece of featuresOf(two()).erasure.exportAccount(player.id)) text += piece;
+    expect(JSON.parse(text)).toMatchObject({
+      account: { user: { id: player.id, username: player.username }, wallet: '{"coins": 5}' },
+      objects: [{ collection: 'saves', key: 'a', value: '{"a": 1}' }],
+      friends: [{ user: { id: other.id }, state: 0 }],
+      messages: [{ content: '{"by": "me"}', room_name: 'erased' }, { room_name: 'erased' }],
+      notifications: expect.arrayContaining([expect.objectContaining({ subject: 'Hello', sender_id: other.id })]),
+      wallet_ledgers: [{ user_id: player.id, changeset: '{"coins": 5}', metadata: '{}' }],
+    });
+    await Promise.all(sockets.map((socket) => socket.close()));
+  });
+
+  it('must exist to be exported, and not to be erased', async () => {
+    const { erasure, exportAccount } = featuresOf(one()).erasure;
+    const nobody = crypto.randomUUID();
+    await expect(exportAccount(nobody)[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 5 });
+    await erasure.deleteAccount(nobody, { record: true });
+    expect(await tablesWith(nobody)).toEqual([]);
+    const system = '00000000-0000-0000-0000-000000000000';
+    await expect(erasure.deleteAccount(system)).rejects.toThrow('Error deleting user account.');
+  });
+
+  it('writes while it is erased, and leaves nothing', async () => {
+    const player = await signIn(one());
+    const { authorization } = player;
+    const socket = await TestSocket.connect(two(), player.token);
+    const { channel } = await socket.request({ channel_join: { target: 'busy', type: 1 } });
+    let isOver = false;
+    const writes = (async () => {
+      for (let n = 0; !isOver; n++) {
+        const body = { objects: [{ collection: 'busy', key: String(n), value: '{}' }] };
+        await request(nodes[n % 2] as TestNode, 'PUT', '/v2/storage', { authorization, body });
+        if (socket.closed === undefined) {
+          socket.send({ channel_message_send: { channel_id: channel.id, content: '{}' } });
+        }
+      }
+    })();
+    await waitFor('some writes', async () => (await tablesWith(player.id)).includes('storage'));
+    await featuresOf(one()).erasure.erasure.deleteAccount(player.id);
+    await socket.waitClosed();
+    isOver = true;
+    await writes;
+    await waitFor('Redis to forget', async () => (await keysWith(player.id)).length === 0, 10_000);
+    expect(await tablesWith(player.id)).toEqual(['session_invalidation']);
+  });
+});
