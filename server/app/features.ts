@@ -5,10 +5,12 @@ import { createErasure } from '../features/erasure/index.ts';
 import { createEvents } from '../features/events/index.ts';
 import type { Feature, FeatureKit } from '../features/feature.ts';
 import { createFriends } from '../features/friends/index.ts';
+import { createGroups } from '../features/groups/index.ts';
 import { createHealth } from '../features/health/index.ts';
 import { createIdempotency } from '../features/idempotency/index.ts';
 import { createMultiUpdate } from '../features/multi-update/index.ts';
 import { createNotifications } from '../features/notifications/index.ts';
+import { createPurchases } from '../features/purchases/index.ts';
 import { createSessions } from '../features/sessions/index.ts';
 import { createStatus } from '../features/status/index.ts';
 import { createStorage } from '../features/storage/index.ts';
@@ -26,6 +28,18 @@ export function buildFeatures(kit: FeatureKit) {
     streams: streams.streams,
     notifications: notifications.notifications,
   });
+  const chat = createChat(kit, {
+    accounts: accounts.accounts,
+    streams: streams.streams,
+    friends: friends.friends,
+    notifications: notifications.notifications,
+  });
+  const groups = createGroups(kit, {
+    streams: streams.streams,
+    notifications: notifications.notifications,
+    channels: chat.channels,
+    messages: chat.messages,
+  });
   const storage = createStorage(kit);
   const idempotency = createIdempotency(kit);
   const wallet = createWallet(kit, idempotency);
@@ -35,6 +49,7 @@ export function buildFeatures(kit: FeatureKit) {
     storage: storage.storage,
     wallets: wallet.wallets,
   });
+  const purchases = createPurchases(kit);
   const events = createEvents(kit);
   const features: Feature[] = [
     // Sockets leave the features in reverse: this one is last.
@@ -44,21 +59,39 @@ export function buildFeatures(kit: FeatureKit) {
     accounts,
     // Before all others that erase users: it locks the rows of other users, in the order of their ids.
     friends,
-    createAuth(kit, { sessions: sessions.sessions, accounts }),
+    // Next: it locks the user against whatever refers to it, as those do who write into channels that chat then locks.
+    groups,
+    createAuth(kit, { sessions: sessions.sessions, accounts, friends: friends.friends }),
     storage,
     idempotency,
     wallet,
     multiUpdate,
+    purchases,
     streams,
     notifications,
     createStatus(kit, { streams: streams.streams, accounts: accounts.accounts }),
-    createChat(kit, { streams: streams.streams }),
+    chat,
     events,
   ];
   const userData = features.flatMap((feature) => feature.userData ?? []);
   const erasure = createErasure(kit, { ...sessions, accounts: accounts.accounts, userData });
   const all = [...features, erasure];
-  return { all, sessions, accounts, storage, wallet, multiUpdate, streams, notifications, friends, events, erasure };
+  return {
+    all,
+    sessions,
+    accounts,
+    storage,
+    wallet,
+    multiUpdate,
+    purchases,
+    streams,
+    notifications,
+    friends,
+    chat,
+    groups,
+    events,
+    erasure,
+  };
 }
 
 export type Features = ReturnType<typeof buildFeatures>;

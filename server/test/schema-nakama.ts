@@ -66,6 +66,35 @@ CREATE TABLE user_edge (
 );
 CREATE INDEX user_edge_auto_index_fk_destination_id_ref_users ON user_edge (destination_id);
 
+CREATE TABLE groups (
+  PRIMARY KEY (disable_time, lang_tag, edge_count, id),
+  id           UUID         NOT NULL UNIQUE,
+  creator_id   UUID         NOT NULL,
+  name         VARCHAR(255) NOT NULL UNIQUE,
+  description  VARCHAR(255),
+  avatar_url   VARCHAR(512),
+  lang_tag     VARCHAR(18)  NOT NULL DEFAULT 'en',
+  metadata     JSONB        NOT NULL DEFAULT '{}',
+  state        SMALLINT     NOT NULL DEFAULT 0 CHECK (state >= 0),
+  edge_count   INT          NOT NULL DEFAULT 0 CHECK (edge_count >= 1 AND edge_count <= max_count),
+  max_count    INT          NOT NULL DEFAULT 100 CHECK (max_count >= 1),
+  create_time  TIMESTAMPTZ  NOT NULL DEFAULT now(),
+  update_time  TIMESTAMPTZ  NOT NULL DEFAULT now(),
+  disable_time TIMESTAMPTZ  NOT NULL DEFAULT ${epoch}
+);
+CREATE INDEX edge_count_update_time_id_idx ON groups (disable_time, edge_count, update_time, id);
+CREATE INDEX update_time_edge_count_id_idx ON groups (disable_time, update_time, edge_count, id);
+
+CREATE TABLE group_edge (
+  PRIMARY KEY (source_id, state, position),
+  source_id      UUID        NOT NULL CHECK (source_id <> '${nilUuid}'),
+  state          SMALLINT    NOT NULL DEFAULT 0,
+  position       BIGINT      NOT NULL,
+  destination_id UUID        NOT NULL CHECK (destination_id <> '${nilUuid}'),
+  update_time    TIMESTAMPTZ NOT NULL DEFAULT now(),
+  UNIQUE (source_id, destination_id)
+);
+
 CREATE TABLE storage (
   CONSTRAINT storage_collection_key_user_id_key PRIMARY KEY (collection, key, user_id),
   FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
@@ -115,10 +144,38 @@ CREATE TABLE wallet_ledger (
 CREATE TABLE purchase (
   PRIMARY KEY (transaction_id),
   FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE SET DEFAULT,
-  transaction_id VARCHAR(512) NOT NULL,
+  transaction_id VARCHAR(512) NOT NULL CHECK (length(transaction_id) > 0),
   user_id        UUID         NOT NULL DEFAULT '${nilUuid}',
-  product_id     VARCHAR(512) NOT NULL
+  product_id     VARCHAR(512) NOT NULL,
+  store          SMALLINT     NOT NULL DEFAULT 0,
+  environment    SMALLINT     NOT NULL DEFAULT 0,
+  purchase_time  TIMESTAMPTZ  NOT NULL,
+  raw_response   JSONB        NOT NULL DEFAULT '{}',
+  refund_time    TIMESTAMPTZ  NOT NULL DEFAULT ${epoch},
+  create_time    TIMESTAMPTZ  NOT NULL DEFAULT now(),
+  update_time    TIMESTAMPTZ  NOT NULL DEFAULT now()
 );
+CREATE INDEX purchase_time_user_id_transaction_id_idx
+  ON purchase (purchase_time DESC, user_id DESC, transaction_id DESC);
+
+CREATE TABLE subscription (
+  PRIMARY KEY (original_transaction_id),
+  FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE SET DEFAULT,
+  original_transaction_id VARCHAR(512) NOT NULL CHECK (length(original_transaction_id) > 0),
+  user_id                 UUID         NOT NULL DEFAULT '${nilUuid}',
+  product_id              VARCHAR(512) NOT NULL,
+  store                   SMALLINT     NOT NULL DEFAULT 0,
+  environment             SMALLINT     NOT NULL DEFAULT 0,
+  purchase_time           TIMESTAMPTZ  NOT NULL,
+  expire_time             TIMESTAMPTZ  NOT NULL,
+  refund_time             TIMESTAMPTZ  NOT NULL DEFAULT ${epoch},
+  raw_response            JSONB        NOT NULL DEFAULT '{}',
+  raw_notification        JSONB        NOT NULL DEFAULT '{}',
+  create_time             TIMESTAMPTZ  NOT NULL DEFAULT now(),
+  update_time             TIMESTAMPTZ  NOT NULL DEFAULT now()
+);
+CREATE INDEX subscription_time_user_id_transaction_id_idx
+  ON subscription (purchase_time DESC, user_id DESC, original_transaction_id DESC);
 
 CREATE TABLE setting (
   PRIMARY KEY (name),
@@ -165,6 +222,9 @@ export const banned = {
 
 export const messageIds = ['a0000000-0000-4000-8000-000000000001', 'a0000000-0000-4000-8000-000000000002'] as const;
 
+/** Alice is its superadmin, Bob a member, the banned one is banned here as well. */
+export const groupId = 'b0000000-0000-4000-8000-000000000001';
+
 const rows: readonly (readonly [text: string, values: readonly unknown[]])[] = [
   [
     `INSERT INTO users (id, username, display_name, avatar_url, lang_tag, location, timezone, metadata, wallet, email,
@@ -200,10 +260,36 @@ const rows: readonly (readonly [text: string, values: readonly unknown[]])[] = [
     `INSERT INTO wallet_ledger (id, user_id, changeset, metadata) VALUES (gen_random_uuid(), $1, '{"coins":5}', '{}')`,
     [alice.id],
   ],
-  [`INSERT INTO purchase (transaction_id, user_id, product_id) VALUES ('t1', $1, 'sword')`, [alice.id]],
+  [
+    `INSERT INTO purchase (transaction_id, user_id, product_id, store, environment, purchase_time, raw_response)
+     VALUES ('t1', $1, 'sword', 1, 2, '2024-03-08 00:00:00+00', '{"orderId": "o1"}')`,
+    [alice.id],
+  ],
+  [
+    // Nakama keeps JSON of subscriptions inside a JSON text.
+    `INSERT INTO subscription (original_transaction_id, user_id, product_id, store, environment, purchase_time,
+       expire_time, raw_response, raw_notification, create_time, update_time)
+     VALUES ('s1', $1, 'season', 1, 2, '2024-03-08 00:00:00+00', '2034-03-08 00:00:00.5+00',
+       to_jsonb('{"kind":"subscription"}'::text), to_jsonb('{}'::text), '2024-03-08 00:00:01+00',
+       '2024-03-08 00:00:02+00')`,
+    [alice.id],
+  ],
   [
     `INSERT INTO user_edge (source_id, destination_id, position, state) VALUES ($1, $2, 1, 0), ($2, $1, 1, 0)`,
     [alice.id, bob.id],
+  ],
+  [
+    `INSERT INTO groups (id, creator_id, name, description, lang_tag, metadata, state, edge_count, max_count, create_time,
+       update_time)
+     VALUES ($1, $2, 'Guild', 'Of old', 'fr', '{"level": 3}', 1, 3, 5, '2024-03-06 00:00:00.5+00',
+       '2024-03-07 00:00:00.25+00')`,
+    [groupId, alice.id],
+  ],
+  [
+    // The last one is of an account that is gone: Nakama leaves some, and counts them.
+    `INSERT INTO group_edge (source_id, destination_id, state, position) VALUES
+       ($1, $2, 0, 1), ($2, $1, 0, 1), ($1, $3, 2, 2), ($3, $1, 2, 2), ($1, $4, 4, 3), ($1, gen_random_uuid(), 0, 4)`,
+    [groupId, alice.id, bob.id, banned.id],
   ],
 ];
 

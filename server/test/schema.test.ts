@@ -6,12 +6,24 @@ import { claimsOf, request, serverKeyAuth, signIn } from '../testing/http.ts';
 import { startTestNode, type TestNode } from '../testing/node.ts';
 import { TestSocket } from '../testing/socket.ts';
 import { md5 } from './api/storage-support.ts';
-import { alice, banned, bob, createNakamaDatabase, messageIds } from './schema-nakama.ts';
+import { alice, banned, bob, createNakamaDatabase, groupId, messageIds } from './schema-nakama.ts';
 
 // Our migrations over a database of Nakama's: its tables and rows stay, and are served.
 
 /** Tables that both have. */
-const shared = ['users', 'user_device', 'user_tombstone', 'storage', 'message'];
+const shared = [
+  'users',
+  'user_device',
+  'user_tombstone',
+  'user_edge',
+  'groups',
+  'group_edge',
+  'storage',
+  'message',
+  'wallet_ledger',
+  'purchase',
+  'subscription',
+];
 /** Tables that only Muster has. */
 const ours = /^(muster_|session_)/;
 
@@ -196,6 +208,84 @@ describe('a node on a database of Nakama', () => {
     expect(texts).toEqual(['{"text": "first"}', '{"text": "changed"}', '{"text": "third"}']);
   });
 
+  it('lists friends and goes on with them', async () => {
+    const { authorization } = await signIn(node, { deviceId: alice.deviceId });
+    const list = async () => (await request(node, 'GET', '/v2/friend', { authorization })).body.friends;
+    expect(await list()).toMatchObject([{ user: { id: bob.id }, state: 0, metadata: '{}' }]);
+    const add = `/v2/friend?usernames=${banned.username}`;
+    expect((await request(node, 'POST', add, { authorization })).status).toBe(200);
+    expect((await request(node, 'DELETE', `/v2/friend?ids=${bob.id}`, { authorization })).status).toBe(200);
+    expect(await list()).toMatchObject([{ user: { id: banned.id }, state: 1 }]);
+  });
+
+  it('lists groups and goes on with them', async () => {
+    const { authorization } = await signIn(node, { deviceId: alice.deviceId });
+    const call = async (verb: string, path: string) => {
+      const { status, body } = await request(node, verb, path, { authorization });
+      expect([status, path]).toEqual([200, path]);
+      return body;
+    };
+    expect(await call('GET', `/v2/user/${alice.id}/group`)).toEqual({
+      user_groups: [
+        {
+          state: 0,
+          group: {
+            ...{ id: groupId, creator_id: alice.id, name: 'Guild', description: 'Of old', lang_tag: 'fr', open: false },
+            ...{ metadata: '{"level": 3}', edge_count: 3, max_count: 5 },
+            ...{ create_time: '2024-03-06T00:00:00Z', update_time: '2024-03-07T00:00:00Z' },
+          },
+        },
+      ],
+    });
+    const users = async (query = '') =>
+      ((await call('GET', `/v2/group/${groupId}/user${query}`)).group_users ?? []).map(
+        ({ user, state }: { user: { id: string }; state: number }) => [user.id, state],
+      );
+    expect(await users()).toEqual([
+      [alice.id, 0],
+      [bob.id, 2],
+    ]);
+    // Pages go past the one who is not there.
+    const first = await call('GET', `/v2/group/${groupId}/user?limit=1`);
+    const second = await call('GET', `/v2/group/${groupId}/user?limit=1&cursor=${first.cursor}`);
+    expect(second.group_users ?? []).toEqual([]);
+    expect(await users(`?limit=1&cursor=${second.cursor}`)).toEqual([[bob.id, 2]]);
+    expect(await users('?state=4')).toEqual([[banned.id, 4]]);
+    await call('POST', `/v2/group/${groupId}/kick?user_ids=${banned.id}&user_ids=${bob.id}`);
+    await call('POST', `/v2/group/${groupId}/add?user_ids=${banned.id}&user_ids=${bob.id}`);
+    await call('POST', `/v2/group/${groupId}/promote?user_ids=${bob.id}`);
+    expect(await users()).toEqual([
+      [alice.id, 0],
+      [bob.id, 1],
+      [banned.id, 2],
+    ]);
+    const { messages } = await call('GET', `/v2/channel/3.${groupId}..?limit=10`);
+    const told = messages.map(({ code, username }: { code: number; username: string }) => [code, username]);
+    expect(told).toEqual([
+      [6, bob.username],
+      [4, banned.username],
+      [4, bob.username],
+      [7, bob.username],
+    ]);
+  });
+
+  it('lists purchases and subscriptions', async () => {
+    const { authorization } = await signIn(node, { deviceId: alice.deviceId });
+    const { body } = await request(node, 'POST', '/v2/iap/subscription', { authorization, body: {} });
+    const season = {
+      ...{ user_id: alice.id, product_id: 'season', original_transaction_id: 's1', store: 1, environment: 2 },
+      ...{ purchase_time: '2024-03-08T00:00:00Z', expiry_time: '2034-03-08T00:00:00.500Z', active: true },
+      ...{ create_time: '2024-03-08T00:00:01Z', update_time: '2024-03-08T00:00:02Z' },
+      ...{ refund_time: '1970-01-01T00:00:00Z' },
+      ...{ provider_response: '{"kind":"subscription"}', provider_notification: '{}' },
+    };
+    expect(body).toEqual({ validated_subscriptions: [season] });
+    const found = await request(node, 'GET', '/v2/iap/subscription/season', { authorization });
+    expect(found.body).toEqual(season);
+    const { purchases } = node.app.features.purchases;
+    expect(await purchases.get('t1')).toMatchObject({ userId: alice.id, providerResponse: '{"orderId": "o1"}' });
+  });
+
   it('deletes an account with what Nakama has of it', async () => {
     const { authorization } = await signIn(node, { deviceId: alice.deviceId });
     expect((await request(node, 'DELETE', '/v2/account', { authorization })).status).toBe(200);
@@ -205,11 +295,14 @@ describe('a node on a database of Nakama', () => {
        UNION ALL SELECT count(*) FROM user_device WHERE user_id = $1
        UNION ALL SELECT count(*) FROM storage WHERE user_id = $1
        UNION ALL SELECT count(*) FROM message WHERE sender_id = $1
+       UNION ALL SELECT count(*) FROM user_edge WHERE $1 IN (source_id, destination_id)
+       UNION ALL SELECT count(*) FROM group_edge WHERE $1 IN (source_id, destination_id)
        UNION ALL SELECT count(*) FROM wallet_ledger WHERE user_id = $1
-       UNION ALL SELECT count(*) FROM purchase WHERE user_id = $1`,
+       UNION ALL SELECT count(*) FROM purchase WHERE user_id = $1
+       UNION ALL SELECT count(*) FROM subscription WHERE user_id = $1`,
       [alice.id],
     );
-    expect(counts.map(({ count }) => count)).toEqual(['0', '0', '0', '0', '0', '0']);
+    expect(counts.filter(({ count }) => count !== '0')).toEqual([]);
   });
 
   it('signs new users up beside the old ones', async () => {
@@ -260,13 +353,13 @@ const constraintsOf = (url: string, table: string) =>
     [table],
   );
 
-/** What is indexed, and how; not under which name. */
+/** What is indexed, and how; not under which name. Without the indexes that Muster adds. */
 const indexesOf = async (url: string, table: string): Promise<string[]> =>
   (
     await query<{ definition: string }>(
       url,
       `SELECT regexp_replace(indexdef, '^CREATE (UNIQUE )?INDEX \\S+ ON \\S+ USING ', '\\1') AS definition FROM pg_indexes
-       WHERE schemaname = current_schema() AND tablename = $1 ORDER BY 1`,
+       WHERE schemaname = current_schema() AND tablename = $1 AND indexname NOT LIKE 'muster\\_%' ORDER BY 1`,
       [table],
     )
   ).map(({ definition }) => definition);

@@ -1,22 +1,14 @@
-import { StreamMode } from '../../cluster/stream.ts';
-import type { StreamPosition } from '../../cluster/stream-frame.ts';
-import type { Clock } from '../../platform/clock.ts';
 import { internalUnlessTransient, invalidArgument, resourceExhausted } from '../../platform/errors.ts';
-import { newId, parseUuid } from '../../platform/ids.ts';
+import { nilUuid, parseUuid } from '../../platform/ids.ts';
 import { isJsonObject } from '../../platform/json-object.ts';
-import type { Instant } from '../../store/types.ts';
-import { payload } from '../../wire/envelope.ts';
-import type { Init, nakama } from '../../wire/generated/messages.js';
+import type { Database } from '../../store/database.ts';
 import type { SocketSession } from '../../wire/session.ts';
 import { type Streams, toWirePresence, type WirePresence } from '../streams/index.ts';
-import { type Channel, channelNames, channelOfStream, parseChannelId } from './channel-id.ts';
-import { resolveTarget } from './channel-target.ts';
-import type { MessageLog, StoredChange, StoredMessage } from './message-log.ts';
-import { toMicros } from './places.ts';
-import { toMessage } from './wire.ts';
-
-/** What happened to a message, as clients are told. */
-export const MessageCode = { SENT: 0, UPDATED: 1, REMOVED: 2 } as const;
+import type { ChannelAccesses } from './access.ts';
+import { type Channel, parseChannelId } from './channel-id.ts';
+import { type HistoryPage, type HistoryRequest, listMessages } from './history.ts';
+import type { MessageLog } from './message-log.ts';
+import type { Author, MessageAck, Messages } from './messages.ts';
 
 export interface JoinRequest {
   readonly target: string;
@@ -31,57 +23,34 @@ export interface Joined {
   readonly self: WirePresence;
 }
 
-/** A message as the sender is told of it. */
-export type MessageAck = Init<nakama.realtime.ChannelMessageAck>;
+/** As whom game code writes, and whether that is stored. */
+export interface ServerAuthor extends Partial<Author> {
+  /** Default true. */
+  readonly persistent?: boolean | undefined;
+}
 
 interface Dependencies {
+  readonly db: Database;
   readonly streams: Streams;
+  readonly channels: ChannelAccesses;
   readonly log: MessageLog;
-  readonly clock: Clock;
+  readonly messages: Messages;
   readonly maxChannels: number;
 }
 
-/** What is told to those on the channel. */
-interface Announcement {
-  readonly id: string;
-  readonly code: number;
-  readonly content: string;
-  readonly created: Instant;
-  readonly updated: Instant;
-  /** Its place in the channel when it is stored. */
-  readonly position?: StreamPosition;
-}
+const maxHistoryLimit = 100;
 
-/** Chat on the socket (spec: realtime.md, section 14). Access is checked on joining; sending needs only presence. */
+/**
+ * Chat (spec: realtime.md, section 14). Users write through their sockets: access is checked on joining, sending needs
+ * only presence. Game code writes into any channel, in the name of anybody or of the server.
+ */
 export class Chat {
   readonly #deps: Dependencies;
   /** The channels of each socket, and whether what it sends there is stored. */
-  readonly #joined = new Map<SocketSession, Map<string, { persistence: boolean }>>();
+  readonly #joined = new Map<SocketSession, Map<string, { channel: Channel; persistence: boolean }>>();
 
   constructor(deps: Dependencies) {
     this.#deps = deps;
-    for (const mode of [StreamMode.CHANNEL, StreamMode.GROUP, StreamMode.DIRECT_MESSAGE]) {
-      deps.streams.describe(mode, 'members', (stream, joins, leaves) => {
-        const channel = channelOfStream(stream);
-        return payload('channel_presence_event', {
-          channel_id: channel.id,
-          joins,
-          leaves,
-          ...channelNames(channel),
-        });
-      });
-      deps.streams.order(mode, {
-        head: (stream) => deps.log.head(channelOfStream(stream)),
-        async between(stream, after, upTo, limit) {
-          const channel = channelOfStream(stream);
-          const rows = await deps.log.between(channel, after, upTo, limit);
-          return rows.map((row) => ({
-            time: toMicros(row.create_time),
-            message: payload('channel_message', toMessage(channel, row)),
-          }));
-        },
-      });
-    }
   }
 
   opened(session: SocketSession): void {
@@ -94,21 +63,29 @@ export class Chat {
 
   /** Joining again changes nothing, but answers who is there. Throws INVALID_ARGUMENT for a bad target. */
   async join(session: SocketSession, request: JoinRequest): Promise<Joined> {
-    const channel = resolveTarget(request.target, request.type);
-    const { streams, maxChannels } = this.#deps;
-    const joined = this.#joined.get(session) ?? new Map<string, { persistence: boolean }>();
-    if (!joined.has(channel.id) && joined.size >= maxChannels) {
-      throw resourceExhausted(`Too many channels, at most ${maxChannels} per socket.`);
-    }
-    const { persistence, hidden } = request;
+    const { target, type, persistence, hidden } = request;
+    if (target === '') throw invalidArgument('Invalid channel target');
+    const { streams, channels } = this.#deps;
+    const { user } = session;
+    const access = channels.ofJoin(type);
+    const channel = await access.resolve(target, user.id);
+    this.#checkRoom(session, channel);
+    const place = await this.#placeOfEntry(channel);
     const { isNew, members } = await streams
-      .join(session, channel.stream, { persistence, hidden, status: '' })
+      .join(session, channel.stream, { persistence, hidden, status: '' }, place)
       .catch((error) => {
         throw internalUnlessTransient(error, 'Error joining channel');
       });
-    if (isNew) joined.set(channel.id, { persistence });
+    if (isNew) this.#joined.get(session)?.set(channel.id, { channel, persistence });
+    try {
+      await access.resolve(target, user.id);
+    } catch (error) {
+      await this.leave(session, channel.id);
+      throw error;
+    }
+    if (isNew) await access.joined?.(channel, user, members);
     const visible = members.filter((member) => !member.hidden && !(isNew && member.sessionId === session.id));
-    const self = { user_id: session.user.id, session_id: session.id, username: session.user.username, persistence };
+    const self = { user_id: user.id, session_id: session.id, username: user.username, persistence };
     return { channel, presences: visible.map(toWirePresence), self };
   }
 
@@ -124,24 +101,7 @@ export class Chat {
     const channel = parseChannel(channelId);
     checkContent(content);
     const { persistence } = this.#membership(session, channel, 'sending');
-    const { id: senderId, username } = session.user;
-    if (!persistence) {
-      const time = this.#now();
-      return this.#broadcast(channel, session, {
-        id: newId(),
-        code: MessageCode.SENT,
-        content,
-        created: time,
-        updated: time,
-      });
-    }
-    const message = { code: MessageCode.SENT, senderId, username, content };
-    const publish = ({ id, time, position }: StoredMessage): Promise<MessageAck> => {
-      return this.#broadcast(channel, session, { ...message, id, created: time, updated: time, position });
-    };
-    return this.#deps.log.append(channel, message, publish).catch((error) => {
-      throw internalUnlessTransient(error, 'Could not persist message to channel history');
-    });
+    return this.#deps.messages.send(channel, session.user, content, persistence);
   }
 
   /** Changes one's own message. */
@@ -150,13 +110,7 @@ export class Chat {
     const channel = parseChannel(channelId);
     checkContent(content);
     const { persistence } = this.#membership(session, channel, 'updating');
-    const { id: senderId, username } = session.user;
-    return this.#change(
-      persistence,
-      'update',
-      (change) => this.#broadcast(channel, session, { ...change, id, code: MessageCode.UPDATED, content }),
-      (publish) => this.#deps.log.update(channel, id, { senderId, username, content }, publish),
-    );
+    return this.#deps.messages.update(channel, session.user, id, content, persistence);
   }
 
   /** Deletes one's own message. */
@@ -164,49 +118,77 @@ export class Chat {
     const id = parseMessageId(messageId);
     const channel = parseChannel(channelId);
     const { persistence } = this.#membership(session, channel, 'removing');
-    return this.#change(
-      persistence,
-      'remove',
-      (change) => this.#broadcast(channel, session, { ...change, id, code: MessageCode.REMOVED, content: '{}' }),
-      (publish) => this.#deps.log.remove(channel, id, session.user.id, publish),
-    );
+    return this.#deps.messages.remove(channel, session.user, id, persistence);
   }
 
-  // Without persistence nothing is stored and nothing is looked up.
-  async #change(
-    persistence: boolean,
-    verb: 'update' | 'remove',
-    broadcast: (change: Pick<Announcement, 'created' | 'updated' | 'position'>) => Promise<MessageAck>,
-    store: (publish: (change: StoredChange) => Promise<MessageAck>) => Promise<MessageAck | null>,
-  ): Promise<MessageAck> {
-    if (!persistence) {
-      const time = this.#now();
-      return broadcast({ created: time, updated: time });
+  /**
+   * The id of the channel that a user's join would lead to. Throws INVALID_ARGUMENT as the join would.
+   * @param userId null for the server: any channel that could be.
+   */
+  async channelId(userId: string | null, target: string, type: number): Promise<string> {
+    return (await this.#deps.channels.ofJoin(type).resolve(target, userId)).id;
+  }
+
+  /** As `send`, for game code: as that author, or as the system user, on any channel whether anybody is there or not. */
+  async sendAs(author: ServerAuthor, channelId: string, content: string): Promise<MessageAck> {
+    const channel = parseChannel(channelId);
+    checkContent(content);
+    return this.#deps.messages.send(channel, toAuthor(author), content, author.persistent ?? true);
+  }
+
+  /** As `sendAs`, for a change to a message of that author. */
+  async updateAs(author: ServerAuthor, channelId: string, messageId: string, content: string): Promise<MessageAck> {
+    const id = parseMessageId(messageId);
+    const channel = parseChannel(channelId);
+    checkContent(content);
+    return this.#deps.messages.update(channel, toAuthor(author), id, content, author.persistent ?? true);
+  }
+
+  /** As `sendAs`, for the end of a message of that author. */
+  async removeAs(author: ServerAuthor, channelId: string, messageId: string): Promise<MessageAck> {
+    const id = parseMessageId(messageId);
+    const channel = parseChannel(channelId);
+    return this.#deps.messages.remove(channel, toAuthor(author), id, author.persistent ?? true);
+  }
+
+  /**
+   * A page of a channel's stored messages. Throws INVALID_ARGUMENT for bad ids, limits outside 1-100 and bad cursors.
+   * @param readerId null for the server, which may read everything
+   */
+  async history(
+    readerId: string | null,
+    channelId: string,
+    request: HistoryRequest,
+  ): Promise<HistoryPage & { readonly channel: Channel }> {
+    const { limit } = request;
+    if (!Number.isInteger(limit) || limit < 1 || limit > maxHistoryLimit) {
+      throw invalidArgument(`Invalid limit - limit must be between 1 and ${maxHistoryLimit}.`);
     }
-    const ack = await store(broadcast).catch((error) => {
-      throw internalUnlessTransient(error, `Could not persist message ${verb} to channel history`);
-    });
-    if (ack === null) throw invalidArgument(`Could not find message to ${verb} in channel history`);
-    return ack;
+    const channel = parseChannelId(channelId);
+    if (channel === null) throw invalidArgument('Invalid channel ID.');
+    const { channels, db } = this.#deps;
+    if (readerId !== null) await channels.of(channel.kind).requireReader(channel, readerId);
+    return { channel, ...(await listMessages(db, channel, request)) };
   }
 
-  async #broadcast(channel: Channel, session: SocketSession, message: Announcement): Promise<MessageAck> {
-    const ack = {
-      channel_id: channel.id,
-      message_id: message.id,
-      code: { value: message.code },
-      username: session.user.username,
-      create_time: message.created,
-      update_time: message.updated,
-      persistent: { value: message.position !== undefined },
-      ...channelNames(channel),
-    };
-    const sent = payload('channel_message', { ...ack, sender_id: session.user.id, content: message.content });
-    const { streams } = this.#deps;
-    // What is stored is acknowledged even when the bus is out of reach: everybody will hear of it.
-    if (message.position === undefined) await streams.send(channel.stream, sent);
-    else await streams.sendInOrder(channel.stream, message.position, sent);
-    return ack;
+  // Channels that the session was taken off do not count.
+  #checkRoom(session: SocketSession, channel: Channel): void {
+    const { streams, maxChannels } = this.#deps;
+    const joined = this.#joined.get(session);
+    if (joined === undefined || joined.has(channel.id) || joined.size < maxChannels) return;
+    for (const [id, { channel: known }] of joined) if (!streams.isMember(session, known.stream)) joined.delete(id);
+    if (joined.size >= maxChannels) {
+      throw resourceExhausted(`Too many channels, at most ${maxChannels} per socket.`);
+    }
+  }
+
+  // Departures from a group up to there have been taken into account when access is looked at once more.
+  async #placeOfEntry(channel: Channel): Promise<bigint | undefined> {
+    if (channel.kind !== 'group') return undefined;
+    const head = await this.#deps.log.head(channel).catch((error) => {
+      throw internalUnlessTransient(error, 'Error joining channel');
+    });
+    return head.time;
   }
 
   #membership(session: SocketSession, channel: Channel, verb: string): { persistence: boolean } {
@@ -215,12 +197,6 @@ export class Chat {
       throw invalidArgument(`Must join channel before ${verb} messages`);
     }
     return membership;
-  }
-
-  #now(): Instant {
-    const ms = this.#deps.clock.now();
-    const seconds = Math.floor(ms / 1000);
-    return { seconds, nanos: Math.floor(ms - seconds * 1000) * 1_000_000 };
   }
 }
 
@@ -239,3 +215,5 @@ function parseMessageId(messageId: string): string {
 function checkContent(content: string): void {
   if (!isJsonObject(content)) throw invalidArgument('Message content must be a valid JSON object');
 }
+
+const toAuthor = ({ id, username }: ServerAuthor): Author => ({ id: id || nilUuid, username: username ?? '' });

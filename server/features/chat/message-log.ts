@@ -2,6 +2,7 @@ import type { StreamPosition } from '../../cluster/stream-frame.ts';
 import { AppError, Code, internal, resourceExhausted } from '../../platform/errors.ts';
 import { newId, nilUuid } from '../../platform/ids.ts';
 import type { Database } from '../../store/database.ts';
+import type { Queryable, Transaction } from '../../store/transaction.ts';
 import { type Instant, instantParam } from '../../store/types.ts';
 import type { Channel } from './channel-id.ts';
 import { fromMicros, placeBefore, placeOf } from './places.ts';
@@ -79,6 +80,24 @@ export class MessageLog {
       const stored = (own: StoredMessage): Promise<void> => publish(own).then(resolve, reject);
       this.#enqueue(channel, { id: newId(), message, stored, reject });
     });
+  }
+
+  /**
+   * Stores messages in a transaction, for the caller to publish once it has committed. They pass those that wait here;
+   * what comes after them waits for the end of the transaction, on whichever node.
+   */
+  async storeIn(tx: Transaction, channel: Channel, messages: readonly NewMessage[]): Promise<StoredMessage[]> {
+    const all = messages.map((message) => ({ id: newId(), message }));
+    const stored: StoredMessage[] = [];
+    for (let at = 0; at < all.length; at += maxBatch) {
+      const batch = all.slice(at, at + maxBatch);
+      const places = await insert(tx, channel, batch);
+      for (const [index, position] of places.entries()) {
+        const { id, message } = batch[index] as (typeof batch)[number];
+        stored.push({ ...message, id, time: fromMicros(position.time), position });
+      }
+    }
+    return stored;
   }
 
   /** As `append`, for a change to the sender's own message; null when there is none such in the channel. */
@@ -197,19 +216,29 @@ export class MessageLog {
   }
 
   async #insert(channel: Channel, batch: Waiting[]): Promise<Map<string, StreamPosition>> {
-    const messages = batch.map((waiting) => waiting.message);
-    const [head] = await this.#db.query(insertMessages, [
-      ...streamParams(channel),
-      batch.map((waiting) => waiting.id),
-      messages.map((message) => message.code),
-      messages.map((message) => message.senderId),
-      messages.map((message) => message.username),
-      messages.map((message) => message.content),
-    ]);
-    if (head === undefined) throw internal('Message was not stored.');
-    const last = placeOf(head);
-    return new Map(batch.map((waiting, index) => [waiting.id, placeBefore(last, batch.length - 1 - index)]));
+    const places = await insert(this.#db, channel, batch);
+    return new Map(batch.map(({ id }, index) => [id, places[index] as StreamPosition]));
   }
+}
+
+/** Answers the places of the messages. */
+async function insert(
+  db: Queryable,
+  channel: Channel,
+  batch: readonly { readonly id: string; readonly message: NewMessage }[],
+): Promise<StreamPosition[]> {
+  const messages = batch.map(({ message }) => message);
+  const [head] = await db.query(insertMessages, [
+    ...streamParams(channel),
+    batch.map(({ id }) => id),
+    messages.map((message) => message.code),
+    messages.map((message) => message.senderId),
+    messages.map((message) => message.username),
+    messages.map((message) => message.content),
+  ]);
+  if (head === undefined) throw internal('Message was not stored.');
+  const last = placeOf(head);
+  return batch.map((_, index) => placeBefore(last, batch.length - 1 - index));
 }
 
 /** The messages at the head of the queue, up to the next change. */
