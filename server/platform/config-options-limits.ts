@@ -135,6 +135,20 @@ export const limitOptions = [
     description: 'Users whose status one socket may follow.',
   },
   {
+    key: 'limits.friend_imports_concurrent',
+    type: 'int',
+    default: 8,
+    min: 1,
+    description: 'Imports of friends from sign-in providers that run in the background at a time.',
+  },
+  {
+    key: 'limits.friend_imports_queued',
+    type: 'int',
+    default: 1000,
+    min: 0,
+    description: 'Imports of friends that may wait for others; further ones are left out.',
+  },
+  {
     key: 'limits.rate_buckets',
     type: 'int',
     default: 100000,

@@ -1,5 +1,6 @@
 import type { ValueOf } from './config-option.ts';
 import { databaseOptions } from './config-options-database.ts';
+import { iapOptions } from './config-options-iap.ts';
 import { limitOptions } from './config-options-limits.ts';
 import { outboundOptions } from './config-options-outbound.ts';
 import { redisOptions } from './config-options-redis.ts';
@@ -17,6 +18,7 @@ export const options = [
   ...databaseOptions,
   ...redisOptions,
   ...socialOptions,
+  ...iapOptions,
   ...outboundOptions,
   ...runtimeOptions,
   ...limitOptions,
@@ -59,6 +61,8 @@ export const ignoredKeys: Readonly<Record<string, string>> = {
   'metrics.reporting_freq_sec': 'metrics always show live values',
   'socket.read_buffer_size_bytes': 'buffers grow as needed',
   'socket.write_buffer_size_bytes': 'buffers grow as needed',
+  'iap.google.refund_check_period_min': 'use iap.google.notifications_endpoint_id',
+  'iap.google.package_name': 'receipts name their app',
   'database.max_open_conns': 'use database.pool_size',
   'database.max_idle_conns': 'use database.pool_size',
   'database.dns_scan_interval_sec': 'names are resolved whenever a connection opens',
@@ -118,20 +122,6 @@ export const plannedKeys: Readonly<Record<string, readonly string[]>> = {
     'mfa.admin_account_enabled',
   ],
   mfa: ['storage_encryption_key', 'admin_account_enabled'],
-  iap: [
-    'apple.shared_password',
-    'apple.notifications_endpoint_id',
-    'google.client_email',
-    'google.private_key',
-    'google.notifications_endpoint_id',
-    'google.refund_check_period_min',
-    'google.package_name',
-    'huawei.public_key',
-    'huawei.client_id',
-    'huawei.client_secret',
-    'facebook_instant.app_secret',
-    'samsung.package_name',
-  ],
   satori: [
     'url',
     'api_key_name',

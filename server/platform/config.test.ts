@@ -154,15 +154,15 @@ matchmaker: {rev_precision: true}
 iap: {apple: {shared_password: x}}
 database: {address: ["root@localhost:26257"], max_open_conns: 5}
 `;
-    const argv = ['--runtime.lua_read_only_globals', '--console.port', '1', '--google_auth.credentials_json={}'];
+    const argv = ['--runtime.lua_read_only_globals', '--console.port', '1', '--satori.url=x'];
     const { config, warnings } = load({ files: { 'n.yml': text }, argv });
     expect(config.database.url).toBe('postgresql://root@localhost:26257/nakama');
     expect(warnings).toEqual([
       'accepted, but without effect in this version: console.mfa.admin_account_enabled, console.password, ' +
-        'console.port, console.username, database.max_open_conns, google_auth.credentials_json, ' +
-        'iap.apple.shared_password, logger.rotation, matchmaker.rev_precision, runtime.env, runtime.http_key, ' +
-        'runtime.lua_read_only_globals, social.steam.app_id, social.steam.publisher_key',
+        'console.port, console.username, database.max_open_conns, logger.rotation, matchmaker.rev_precision, ' +
+        'runtime.env, runtime.http_key, runtime.lua_read_only_globals, satori.url',
     ]);
+    expect(config.social.steam).toMatchObject({ publisher_key: 'x', app_id: 1 });
   });
 });
 

@@ -61,9 +61,12 @@ export class AppError extends Error {
     this.#realtimeCode = options.realtimeCode;
   }
 
-  /** The server's fault, worth an error line in the log; everything else is the caller's mistake. */
+  /**
+   * The server's fault, worth an error line in the log; everything else is the caller's mistake. DATA_LOSS is what a
+   * sign-in with a forged credential has to answer (Facebook Instant Games).
+   */
   get isServerFault(): boolean {
-    return this.code === Code.INTERNAL || this.code === Code.UNKNOWN || this.code === Code.DATA_LOSS;
+    return this.code === Code.INTERNAL || this.code === Code.UNKNOWN;
   }
 
   get realtimeCode(): RealtimeCode {

@@ -31,6 +31,9 @@ export interface OutboundRequest {
   readonly url: string;
   /** Sent by POST, as a form. Without one it is a GET. */
   readonly form?: Readonly<Record<string, string>>;
+  /** Sent by POST, as JSON text. */
+  readonly json?: string;
+  readonly headers?: Readonly<Record<string, string>>;
   /** When the work that the call belongs to has to be done; see `Outbound.deadline`. */
   readonly deadline?: number;
 }
@@ -81,9 +84,8 @@ export class Outbound {
 
   /** The answer, of whatever status. Throws OutboundError. */
   async call(request: OutboundRequest): Promise<OutboundReply> {
-    const url = routed(request.url, this.#routes);
     try {
-      const reply = await this.#guarded(url, request);
+      const reply = await this.#guarded(request);
       this.#count(request.party, `${Math.floor(reply.status / 100)}xx`);
       return reply;
     } catch (error) {
@@ -97,17 +99,18 @@ export class Outbound {
     this.#closing.abort();
   }
 
-  async #guarded(url: URL, request: OutboundRequest): Promise<OutboundReply> {
+  async #guarded(request: OutboundRequest): Promise<OutboundReply> {
     const { timeout_ms: timeoutMs, concurrent_calls: most } = this.#settings;
-    const host = this.#host(url.origin);
-    if (host.calls >= most) throw new OutboundError('too many calls', url.origin);
+    const { origin } = new URL(request.url);
+    const host = this.#host(origin);
+    if (host.calls >= most) throw new OutboundError('too many calls', origin);
     const left = (request.deadline ?? this.deadline()) - this.#clock.monotonic();
-    if (left <= 0) throw new OutboundError('timeout', url.origin);
+    if (left < 1) throw new OutboundError('timeout', origin);
     const attempt = host.breaker.enter();
-    if (attempt === null) throw new OutboundError('suspended', url.origin);
+    if (attempt === null) throw new OutboundError('suspended', origin);
     host.calls++;
     try {
-      const reply = await this.#timed(url, request, left);
+      const reply = await this.#timed(request, origin, left);
       if (reply.status >= 500) attempt.failed();
       else attempt.succeeded();
       return reply;
@@ -145,18 +148,18 @@ export class Outbound {
     return { breaker: new CircuitBreaker({ failures, openMs, clock: this.#clock, changed }), calls: 0 };
   }
 
-  async #timed(url: URL, request: OutboundRequest, ms: number): Promise<OutboundReply> {
+  async #timed(request: OutboundRequest, origin: string, ms: number): Promise<OutboundReply> {
     const abort = new AbortController();
     const onClosing = (): void => abort.abort();
     const timer = setTimeout(() => abort.abort(), ms);
     this.#closing.signal.addEventListener('abort', onClosing, { once: true });
     try {
-      if (this.#closing.signal.aborted) throw new OutboundError('unreachable', url.origin);
-      return await this.#send(url, request, abort.signal);
+      if (this.#closing.signal.aborted) throw new OutboundError('unreachable', origin);
+      return await this.#send(request, origin, abort.signal);
     } catch (error) {
       if (error instanceof OutboundError) throw error;
       const isLate = abort.signal.aborted && !this.#closing.signal.aborted;
-      throw new OutboundError(isLate ? 'timeout' : 'unreachable', url.origin, error);
+      throw new OutboundError(isLate ? 'timeout' : 'unreachable', origin, error);
     } finally {
       clearTimeout(timer);
       this.#closing.signal.removeEventListener('abort', onClosing);
@@ -165,19 +168,24 @@ export class Outbound {
     }
   }
 
-  async #send(url: URL, request: OutboundRequest, signal: AbortSignal): Promise<OutboundReply> {
-    const form = request.form === undefined ? {} : { method: 'POST', body: new URLSearchParams(request.form) };
-    const response = await fetch(url, { ...form, redirect: 'manual', signal });
+  async #send(request: OutboundRequest, origin: string, signal: AbortSignal): Promise<OutboundReply> {
+    const response = await fetch(routed(request.url, this.#routes), { ...initOf(request), redirect: 'manual', signal });
     const most = this.#settings.max_response_bytes;
     const chunks: Uint8Array[] = [];
     let length = 0;
     for await (const chunk of response.body ?? []) {
       length += chunk.length;
-      if (length > most) throw new OutboundError('too large', url.origin);
+      if (length > most) throw new OutboundError('too large', origin);
       chunks.push(chunk);
     }
     return { status: response.status, body: Buffer.concat(chunks) };
   }
+}
+
+function initOf({ form, json, headers }: OutboundRequest): RequestInit {
+  if (form !== undefined) return { method: 'POST', body: new URLSearchParams(form), headers: { ...headers } };
+  if (json === undefined) return { headers: { ...headers } };
+  return { method: 'POST', body: json, headers: { 'content-type': 'application/json', ...headers } };
 }
 
 function settle(attempt: Attempt, error: unknown, hadTime: boolean): void {

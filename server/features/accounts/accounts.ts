@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import {
   AppError,
   alreadyExists,
@@ -15,7 +16,15 @@ import type { Transaction } from '../../store/transaction.ts';
 import { EnvelopeFrame, type Payload } from '../../wire/envelope.ts';
 import type { Sessions, Sockets } from '../sessions/index.ts';
 import { checkUsername } from './identifiers.ts';
-import { type AccountRow, accountById, setDisabled, type UserRow, updateAccount, usersByAny } from './queries.ts';
+import {
+  type AccountRow,
+  accountById,
+  setDisabled,
+  signInById,
+  type UserRow,
+  updateAccount,
+  usersByAny,
+} from './queries.ts';
 
 /** What an update may change; undefined leaves alone, '' clears (username and language cannot be cleared). */
 export interface AccountChanges {
@@ -41,6 +50,7 @@ interface Dependencies {
   readonly sockets: Sockets;
   /** The last message that a banned user's sockets get. */
   readonly bannedNotice: () => Payload;
+  readonly log: Logger;
 }
 
 /** Accounts as clients, console and game code work with them (spec: http-auth-accounts.md, section 5). */
@@ -50,11 +60,14 @@ export class Accounts {
   readonly #sockets: Sockets;
   readonly #bannedNotice: () => Payload;
 
-  constructor({ db, sessions, sockets, bannedNotice }: Dependencies) {
+  constructor({ db, sessions, sockets, bannedNotice, log }: Dependencies) {
     this.#db = db;
     this.#sessions = sessions;
     this.#sockets = sockets;
     this.#bannedNotice = bannedNotice;
+    sessions.onRevokedAll((userId) => {
+      this.#expel(userId).catch((error) => log.warn({ err: error, uid: userId }, 'could not look at an account'));
+    });
   }
 
   /** Throws NOT_FOUND when there is no such account. */
@@ -129,6 +142,14 @@ export class Accounts {
   /** Lifts a ban; tokens that died stay dead. */
   async unban(userIds: readonly string[]): Promise<void> {
     await this.#db.query(setDisabled, [userIds, false]);
+  }
+
+  /** Ends this node's sockets of a user who is banned or gone, in case the order to do so has not got here. */
+  async #expel(userId: string): Promise<void> {
+    if (this.#sockets.ofUser(userId).size === 0) return;
+    const [account] = await this.#db.query(signInById, [userId]);
+    if (account === undefined) this.#sockets.closeUser(userId);
+    else if (account.disabled) this.#sockets.closeUser(userId, EnvelopeFrame.of(this.#bannedNotice()));
   }
 }
 

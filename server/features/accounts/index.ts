@@ -1,3 +1,4 @@
+import { subsystem } from '../../platform/log.ts';
 import type { Feature, FeatureKit } from '../feature.ts';
 import { bannedNotice, type Sessions, type Sockets } from '../sessions/index.ts';
 import { Accounts } from './accounts.ts';
@@ -16,6 +17,8 @@ export {
   checkUsername,
   isPasswordTooLong,
 } from './identifiers.ts';
+export { type Identity, type Profile, type Provider, providerLabel } from './identities.ts';
+export type { Links } from './links.ts';
 export { onlineFlags } from './online.ts';
 export type { Passwords } from './passwords.ts';
 export { type UserRow, userColumns } from './queries.ts';
@@ -26,6 +29,7 @@ export interface AccountsFeature extends Feature {
   readonly accounts: Accounts;
   readonly signUp: SignUp;
   readonly passwords: Passwords;
+  readonly links: Links;
 }
 
 /** Accounts, users, and what they sign in with. */
@@ -44,11 +48,14 @@ export function createAccounts(
     sessions,
     sockets,
     bannedNotice: () => bannedNotice(kit.clock.now()),
+    log: subsystem(kit.log, 'accounts'),
   });
+  const links = new Links(kit.db, passwords);
   return {
     name: 'accounts',
-    methods: accountMethods(accounts, new Links(kit.db, passwords), kit.presence),
+    methods: accountMethods(accounts, links, kit.presence),
     accounts,
+    links,
     signUp: new SignUp(kit.db),
     passwords,
   };

@@ -1,4 +1,5 @@
 import { sql } from '../../store/sql.ts';
+import type { ProviderColumn } from './identity-queries.ts';
 
 // Each answers one row when the identifier now belongs to the user, none when another user has it.
 
@@ -30,27 +31,28 @@ export const deviceOwner = sql<{ user_id: string }>(
 
 export const touchUser = sql<never>('accounts_touch', 'UPDATE users SET update_time = now() WHERE id = $1', 'write');
 
-/** What is left to sign in with; locks the user so that two removals cannot each count on the other's identifier. */
-export interface IdentifiersRow {
-  custom_id: string | null;
-  email: string | null;
-  /** Is any identifier of a third party set? */
-  has_provider: boolean;
-  devices: string[];
-}
-
+// Two removals must not each count on the other's identifier.
 export const lockUser = sql<{ id: string }>(
   'accounts_lock_user',
   'SELECT id FROM users WHERE id = $1 FOR UPDATE',
   'write',
 );
 
+/** All that a user can sign in with. */
+export interface IdentifiersRow extends Record<ProviderColumn, string | null> {
+  custom_id: string | null;
+  email: string | null;
+  devices: string[];
+  /** OpenID providers and what they call the user, separated by a space. */
+  identities: string[];
+}
+
 export const identifiers = sql<IdentifiersRow>(
   'accounts_identifiers',
-  `SELECT u.custom_id, u.email,
-     COALESCE(u.apple_id, u.facebook_id, u.facebook_instant_game_id, u.google_id, u.gamecenter_id, u.steam_id)
-       IS NOT NULL AS has_provider,
-     ARRAY(SELECT d.id FROM user_device d WHERE d.user_id = u.id) AS devices
+  `SELECT u.custom_id, u.email, u.apple_id, u.facebook_id, u.facebook_instant_game_id, u.google_id, u.gamecenter_id,
+     u.steam_id,
+     ARRAY(SELECT d.id FROM user_device d WHERE d.user_id = u.id) AS devices,
+     ARRAY(SELECT i.provider || ' ' || i.subject FROM muster_user_identity i WHERE i.user_id = u.id) AS identities
    FROM users u WHERE u.id = $1`,
   'read',
 );

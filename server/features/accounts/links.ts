@@ -17,6 +17,21 @@ import {
   isPasswordTooLong,
 } from './identifiers.ts';
 import {
+  builtInProviders,
+  type Identity,
+  identityParams,
+  importProviderEmail,
+  type Profile,
+  type Provider,
+  providerColumn,
+  providerLabel,
+  providerParams,
+  remapFormerId,
+  runTaking,
+  splitIdentity,
+  statementsOf,
+} from './identities.ts';
+import {
   clearCustomId,
   clearEmail,
   deleteDevice,
@@ -81,11 +96,28 @@ export class Links {
     });
   }
 
+  /**
+   * In place of whoever the user was to that provider before. Fills in the profile where it is blank, and takes over the
+   * address unless another user has it. Throws ALREADY_EXISTS when another user has the identity.
+   */
+  async linkIdentity(userId: string, identity: Identity, profile: Profile): Promise<void> {
+    const label = providerLabel(identity.provider);
+    const { link } = statementsOf(identity.provider);
+    const { displayName, avatarUrl, email } = profile;
+    const failed = `Error while trying to link ${label} ID.`;
+    await remapFormerId(this.#db, identity, profile).catch((error) => {
+      throw internalUnlessTransient(error, failed);
+    });
+    const params = [userId, displayName || null, avatarUrl || null, ...identityParams(identity)];
+    await this.#linkColumn(link, params, { taken: `${label} ID is already in use.`, failed });
+    if (email !== '') await importProviderEmail(this.#db, userId, identity.provider, email);
+  }
+
   async unlinkDevice(userId: string, deviceId: string): Promise<void> {
     if (deviceId === '') throw invalidArgument('A device ID must be supplied.');
     await this.#unlink(userId, 'Could not unlink device ID.', {
-      matches: (own) => own.devices.includes(deviceId),
-      remains: (own) => own.custom_id !== null || own.email !== null || own.has_provider || own.devices.length > 1,
+      kind: deviceKind(deviceId),
+      id: deviceId,
       remove: [
         { statement: deleteDevice, params: [userId, deviceId] },
         { statement: touchUser, params: [userId] },
@@ -96,8 +128,8 @@ export class Links {
   /** @param customId '' removes whatever is set. */
   async unlinkCustomId(userId: string, customId: string): Promise<void> {
     await this.#unlink(userId, 'Error while trying to unlink custom ID.', {
-      matches: (own) => customId === '' || own.custom_id === customId,
-      remains: (own) => own.email !== null || own.has_provider || own.devices.length > 0,
+      kind: 'custom',
+      id: customId,
       remove: [{ statement: clearCustomId, params: [userId] }],
     });
   }
@@ -105,9 +137,18 @@ export class Links {
   /** Removes the address and the password. @param email '' removes whatever is set. */
   async unlinkEmail(userId: string, email: string): Promise<void> {
     await this.#unlink(userId, 'Error while trying to unlink email.', {
-      matches: (own) => email === '' || own.email === email.toLowerCase(),
-      remains: (own) => own.custom_id !== null || own.has_provider || own.devices.length > 0,
+      kind: 'email',
+      id: email.toLowerCase(),
       remove: [{ statement: clearEmail, params: [userId] }],
+    });
+  }
+
+  /** What was taken over with the identity stays. @param id '' removes whatever is set. */
+  async unlinkIdentity(userId: string, { provider, id }: Identity): Promise<void> {
+    await this.#unlink(userId, `Error while trying to unlink ${providerLabel(provider)} ID.`, {
+      kind: provider,
+      id,
+      remove: [{ statement: statementsOf(provider).clear, params: [userId, ...providerParams(provider)] }],
     });
   }
 
@@ -118,30 +159,21 @@ export class Links {
   ): Promise<void> {
     let linked: { id: string }[];
     try {
-      linked = await this.#db.query(statement, params);
+      linked = await runTaking(this.#db, statement, params);
     } catch (error) {
-      // Taken between the look and the write.
       if (violatedConstraint(error) !== undefined) throw alreadyExists(texts.taken);
       throw internalUnlessTransient(error, texts.failed);
     }
     if (linked.length === 0) throw alreadyExists(texts.taken);
   }
 
-  async #unlink(
-    userId: string,
-    failed: string,
-    rule: {
-      matches: (own: IdentifiersRow) => boolean;
-      remains: (own: IdentifiersRow) => boolean;
-      remove: { statement: Statement<never>; params: Param[] }[];
-    },
-  ): Promise<void> {
+  async #unlink(userId: string, failed: string, { kind, id, remove }: Removal): Promise<void> {
     const allowed = await this.#db
       .transaction(async (tx) => {
         await tx.query(lockUser, [userId]);
-        const [own] = await tx.query(identifiers, [userId]);
-        if (own === undefined || !rule.matches(own) || !rule.remains(own)) return false;
-        for (const { statement, params } of rule.remove) await tx.execute(statement, params);
+        const [row] = await tx.query(identifiers, [userId]);
+        if (row === undefined || !mayRemove(heldBy(row), kind, id)) return false;
+        for (const { statement, params } of remove) await tx.execute(statement, params);
         return true;
       })
       .catch((error) => {
@@ -151,4 +183,35 @@ export class Links {
       throw permissionDenied('Cannot unlink last account identifier. Check profile exists and is not last link.');
     }
   }
+}
+
+/** Sorts of identifiers: each device is one of its own, since there may be many. */
+type Kind = 'custom' | 'email' | `device:${string}` | Provider;
+
+const deviceKind = (id: string): Kind => `device:${id}`;
+
+interface Removal {
+  readonly kind: Kind;
+  /** What has to be set; '' for anything or nothing. */
+  readonly id: string;
+  readonly remove: readonly { readonly statement: Statement<never>; readonly params: Param[] }[];
+}
+
+/** What is expected has to be there, and something else has to be left to sign in with (spec: section 4.2). */
+function mayRemove(held: ReadonlyMap<Kind, string>, kind: Kind, id: string): boolean {
+  return (id === '' || held.get(kind) === id) && [...held.keys()].some((each) => each !== kind);
+}
+
+function heldBy(row: IdentifiersRow): Map<Kind, string> {
+  const held = new Map<Kind, string>();
+  if (row.custom_id !== null) held.set('custom', row.custom_id);
+  // Addresses of providers are kept as they spelled them.
+  if (row.email !== null) held.set('email', row.email.toLowerCase());
+  for (const provider of builtInProviders) {
+    const id = row[providerColumn(provider)];
+    if (id !== null) held.set(provider, id);
+  }
+  for (const id of row.devices) held.set(deviceKind(id), id);
+  for (const { provider, id } of row.identities.map(splitIdentity)) held.set(`oidc:${provider}`, id);
+  return held;
 }

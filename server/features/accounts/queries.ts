@@ -28,6 +28,8 @@ export interface AccountRow extends UserRow {
   verify_time: Instant;
   disable_time: Instant;
   devices: string[];
+  /** OpenID providers and what they call the user, separated by a space. */
+  identities: string[];
 }
 
 /** Of the table as `u`; what a UserRow is read from. */
@@ -38,7 +40,9 @@ export const userColumns = `u.id, u.username, u.display_name, u.avatar_url, u.la
 export const accountById = sql<AccountRow>(
   'accounts_by_id',
   `SELECT ${userColumns}, u.wallet, u.email, u.custom_id, u.verify_time, u.disable_time,
-     ARRAY(SELECT d.id FROM user_device d WHERE d.user_id = u.id) AS devices
+     ARRAY(SELECT d.id FROM user_device d WHERE d.user_id = u.id) AS devices,
+     ARRAY(SELECT i.provider || ' ' || i.subject FROM muster_user_identity i WHERE i.user_id = u.id ORDER BY i.provider)
+       AS identities
    FROM users u WHERE u.id = $1`,
   'read',
 );
@@ -58,7 +62,8 @@ export interface SignInRow {
   password: Buffer | null;
 }
 
-const signInColumns = `u.id, u.username, u.password, u.disable_time > TIMESTAMPTZ '1970-01-01 00:00:00+00' AS disabled`;
+/** Of the table as `u`; what a SignInRow is read from. */
+export const signInColumns = `u.id, u.username, u.password, u.disable_time > TIMESTAMPTZ '1970-01-01 00:00:00+00' AS disabled`;
 
 export const signInByDevice = sql<SignInRow>(
   'accounts_sign_in_by_device',

@@ -1,5 +1,6 @@
 import { type Instant, truncateToSeconds } from '../../store/types.ts';
 import type { Init, nakama } from '../../wire/generated/messages.js';
+import { splitIdentity } from './identities.ts';
 import type { AccountRow, UserRow } from './queries.ts';
 
 // Times of users are whole seconds on the wire (spec: http-auth-accounts.md, section 1.8).
@@ -42,6 +43,7 @@ export function toAccount(
     devices: row.devices.map((id) => ({ id })),
     verify_time: isEpoch(row.verify_time) ? null : truncateToSeconds(row.verify_time),
     disable_time: disableTime === 'hidden' || isEpoch(row.disable_time) ? null : truncateToSeconds(row.disable_time),
+    identities: row.identities.map(splitIdentity),
   };
 }
 

@@ -13,7 +13,9 @@ import {
   type SignUp,
 } from '../accounts/index.ts';
 import type { Sessions, TokenPair } from '../sessions/index.ts';
+import type { FriendImports } from './friend-imports.ts';
 import type { LoginGuard } from './login-guard.ts';
+import type { Credential } from './providers/index.ts';
 
 /** What every sign-in carries besides the credential. */
 export interface SignInRequest extends SignInOptions {
@@ -31,6 +33,7 @@ interface Dependencies {
   readonly passwords: Passwords;
   readonly guard: LoginGuard;
   readonly sessions: Sessions;
+  readonly imports: FriendImports;
   /** A login kills the user's older tokens. */
   readonly singleSession: boolean;
 }
@@ -41,13 +44,15 @@ export class Authentication {
   readonly #passwords: Passwords;
   readonly #guard: LoginGuard;
   readonly #sessions: Sessions;
+  readonly #imports: FriendImports;
   readonly #singleSession: boolean;
 
-  constructor({ signUp, passwords, guard, sessions, singleSession }: Dependencies) {
+  constructor({ signUp, passwords, guard, sessions, imports, singleSession }: Dependencies) {
     this.#signUp = signUp;
     this.#passwords = passwords;
     this.#guard = guard;
     this.#sessions = sessions;
+    this.#imports = imports;
     this.#singleSession = singleSession;
   }
 
@@ -84,6 +89,19 @@ export class Authentication {
         : this.#byEmail(email.toLowerCase(), password, request),
     );
     return this.#login(account, request.vars);
+  }
+
+  /**
+   * With what a third party vouches for.
+   * @param sync has friends there imported afterwards.
+   */
+  async withProvider(verify: Credential, request: SignInRequest, sync = false): Promise<Login> {
+    checkNewUsername(request.username);
+    const { identity, profile, friends } = await verify();
+    const account = await this.#signUp.byIdentity(identity, profile, request);
+    const login = await this.#login(account, request.vars);
+    if (sync) this.#imports.later(account, friends);
+    return login;
   }
 
   /** New tokens for a refresh token; empty `vars` keep the ones of the login. */

@@ -27,16 +27,17 @@ export function authMethods(auth: Authentication): Method[] {
   ];
 }
 
+/** What all sign-in messages have in common. */
 interface SignInMessage {
   account: { vars: { [key: string]: string } } | null;
   create: { value: boolean } | null;
   username: string;
 }
 
-function toSignIn({ account, create, username }: SignInMessage): SignInRequest {
+export function toSignIn({ account, create, username }: SignInMessage): SignInRequest {
   return { create: create?.value ?? true, username, vars: account?.vars ?? {} };
 }
 
-function toSession(login: Login): Init<nakama.api.Session> {
+export function toSession(login: Login): Init<nakama.api.Session> {
   return { created: login.created, token: login.token, refresh_token: login.refreshToken };
 }

@@ -195,6 +195,22 @@ export default {
           }
          ]
         },
+        "AuthenticateOidc": {
+         "requestType": "AuthenticateOidcRequest",
+         "responseType": "Session",
+         "options": {
+          "(google.api.http).post": "/v2/account/authenticate/oidc",
+          "(google.api.http).body": "account"
+         },
+         "parsedOptions": [
+          {
+           "(google.api.http)": {
+            "post": "/v2/account/authenticate/oidc",
+            "body": "account"
+           }
+          }
+         ]
+        },
         "AuthenticateSteam": {
          "requestType": "AuthenticateSteamRequest",
          "responseType": "Session",
@@ -657,6 +673,22 @@ export default {
           }
          ]
         },
+        "LinkOidc": {
+         "requestType": "AccountOidc",
+         "responseType": "google.protobuf.Empty",
+         "options": {
+          "(google.api.http).post": "/v2/account/link/oidc",
+          "(google.api.http).body": "*"
+         },
+         "parsedOptions": [
+          {
+           "(google.api.http)": {
+            "post": "/v2/account/link/oidc",
+            "body": "*"
+           }
+          }
+         ]
+        },
         "LinkSteam": {
          "requestType": "LinkSteamRequest",
          "responseType": "google.protobuf.Empty",
@@ -1111,6 +1143,22 @@ export default {
           }
          ]
         },
+        "UnlinkOidc": {
+         "requestType": "AccountOidc",
+         "responseType": "google.protobuf.Empty",
+         "options": {
+          "(google.api.http).post": "/v2/account/unlink/oidc",
+          "(google.api.http).body": "*"
+         },
+         "parsedOptions": [
+          {
+           "(google.api.http)": {
+            "post": "/v2/account/unlink/oidc",
+            "body": "*"
+           }
+          }
+         ]
+        },
         "UnlinkSteam": {
          "requestType": "AccountSteam",
          "responseType": "google.protobuf.Empty",
@@ -1382,6 +1430,23 @@ export default {
         "disable_time": {
          "type": "google.protobuf.Timestamp",
          "id": 7
+        },
+        "identities": {
+         "rule": "repeated",
+         "type": "AccountIdentity",
+         "id": 1000
+        }
+       }
+      },
+      "AccountIdentity": {
+       "fields": {
+        "provider": {
+         "type": "string",
+         "id": 1
+        },
+        "id": {
+         "type": "string",
+         "id": 2
         }
        }
       },
@@ -1523,6 +1588,23 @@ export default {
          "keyType": "string",
          "type": "string",
          "id": 2
+        }
+       }
+      },
+      "AccountOidc": {
+       "fields": {
+        "token": {
+         "type": "string",
+         "id": 1
+        },
+        "vars": {
+         "keyType": "string",
+         "type": "string",
+         "id": 2
+        },
+        "provider": {
+         "type": "string",
+         "id": 3
         }
        }
       },
@@ -1715,6 +1797,22 @@ export default {
        "fields": {
         "account": {
          "type": "AccountGoogle",
+         "id": 1
+        },
+        "create": {
+         "type": "google.protobuf.BoolValue",
+         "id": 2
+        },
+        "username": {
+         "type": "string",
+         "id": 3
+        }
+       }
+      },
+      "AuthenticateOidcRequest": {
+       "fields": {
+        "account": {
+         "type": "AccountOidc",
          "id": 1
         },
         "create": {
@@ -5153,6 +5251,14 @@ export default {
         "position": {
          "type": "StreamPosition",
          "id": 6
+        },
+        "leaver_id": {
+         "type": "string",
+         "id": 7
+        },
+        "sweep": {
+         "type": "bool",
+         "id": 8
         }
        }
       },

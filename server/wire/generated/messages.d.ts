@@ -33,6 +33,12 @@ export namespace nakama {
       custom_id: string;
       verify_time: google.protobuf.Timestamp | null;
       disable_time: google.protobuf.Timestamp | null;
+      identities: nakama.api.AccountIdentity[];
+    }
+    const AccountIdentity: MessageClass<nakama.api.AccountIdentity>;
+    interface AccountIdentity {
+      provider: string;
+      id: string;
     }
     const AccountRefresh: MessageClass<nakama.api.AccountRefresh>;
     interface AccountRefresh {
@@ -84,6 +90,12 @@ export namespace nakama {
     interface AccountGoogle {
       token: string;
       vars: { [key: string]: string };
+    }
+    const AccountOidc: MessageClass<nakama.api.AccountOidc>;
+    interface AccountOidc {
+      token: string;
+      vars: { [key: string]: string };
+      provider: string;
     }
     const AccountSteam: MessageClass<nakama.api.AccountSteam>;
     interface AccountSteam {
@@ -157,6 +169,12 @@ export namespace nakama {
     const AuthenticateGoogleRequest: MessageClass<nakama.api.AuthenticateGoogleRequest>;
     interface AuthenticateGoogleRequest {
       account: nakama.api.AccountGoogle | null;
+      create: google.protobuf.BoolValue | null;
+      username: string;
+    }
+    const AuthenticateOidcRequest: MessageClass<nakama.api.AuthenticateOidcRequest>;
+    interface AuthenticateOidcRequest {
+      account: nakama.api.AccountOidc | null;
       create: google.protobuf.BoolValue | null;
       username: string;
     }
@@ -1300,6 +1318,8 @@ export namespace muster {
       closed: boolean;
       session_ids: string[];
       position: muster.cluster.StreamPosition | null;
+      leaver_id: string;
+      sweep: boolean;
     }
     const DisconnectSessions: MessageClass<muster.cluster.DisconnectSessions>;
     interface DisconnectSessions {
@@ -1394,6 +1414,7 @@ export interface ApiMethods {
   AuthenticateFacebookInstantGame: { request: nakama.api.AuthenticateFacebookInstantGameRequest; response: nakama.api.Session };
   AuthenticateGameCenter: { request: nakama.api.AuthenticateGameCenterRequest; response: nakama.api.Session };
   AuthenticateGoogle: { request: nakama.api.AuthenticateGoogleRequest; response: nakama.api.Session };
+  AuthenticateOidc: { request: nakama.api.AuthenticateOidcRequest; response: nakama.api.Session };
   AuthenticateSteam: { request: nakama.api.AuthenticateSteamRequest; response: nakama.api.Session };
   BanGroupUsers: { request: nakama.api.BanGroupUsersRequest; response: google.protobuf.Empty };
   BlockFriends: { request: nakama.api.BlockFriendsRequest; response: google.protobuf.Empty };
@@ -1425,6 +1446,7 @@ export interface ApiMethods {
   LinkFacebookInstantGame: { request: nakama.api.AccountFacebookInstantGame; response: google.protobuf.Empty };
   LinkGameCenter: { request: nakama.api.AccountGameCenter; response: google.protobuf.Empty };
   LinkGoogle: { request: nakama.api.AccountGoogle; response: google.protobuf.Empty };
+  LinkOidc: { request: nakama.api.AccountOidc; response: google.protobuf.Empty };
   LinkSteam: { request: nakama.api.LinkSteamRequest; response: google.protobuf.Empty };
   ListChannelMessages: { request: nakama.api.ListChannelMessagesRequest; response: nakama.api.ChannelMessageList };
   ListFriends: { request: nakama.api.ListFriendsRequest; response: nakama.api.FriendList };
@@ -1455,6 +1477,7 @@ export interface ApiMethods {
   UnlinkFacebookInstantGame: { request: nakama.api.AccountFacebookInstantGame; response: google.protobuf.Empty };
   UnlinkGameCenter: { request: nakama.api.AccountGameCenter; response: google.protobuf.Empty };
   UnlinkGoogle: { request: nakama.api.AccountGoogle; response: google.protobuf.Empty };
+  UnlinkOidc: { request: nakama.api.AccountOidc; response: google.protobuf.Empty };
   UnlinkSteam: { request: nakama.api.AccountSteam; response: google.protobuf.Empty };
   UpdateAccount: { request: nakama.api.UpdateAccountRequest; response: google.protobuf.Empty };
   UpdateGroup: { request: nakama.api.UpdateGroupRequest; response: google.protobuf.Empty };

@@ -46,6 +46,7 @@ export const nakama = $root.nakama = (() => {
 
             function Account(properties) {
                 this.devices = [];
+                this.identities = [];
                 if (properties)
                     for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
                         if (properties[keys[i]] != null && keys[i] !== "__proto__")
@@ -59,6 +60,7 @@ export const nakama = $root.nakama = (() => {
             Account.prototype.custom_id = "";
             Account.prototype.verify_time = null;
             Account.prototype.disable_time = null;
+            Account.prototype.identities = $util.emptyArray;
 
             Account.encode = function encode(message, writer, q) {
                 if (!writer)
@@ -82,6 +84,9 @@ export const nakama = $root.nakama = (() => {
                     $root.google.protobuf.Timestamp.encode(message.verify_time, writer.uint32(50).fork(), q + 1).ldelim();
                 if (message.disable_time != null && Object.hasOwnProperty.call(message, "disable_time"))
                     $root.google.protobuf.Timestamp.encode(message.disable_time, writer.uint32(58).fork(), q + 1).ldelim();
+                if (message.identities != null && message.identities.length)
+                    for (let i = 0; i < message.identities.length; ++i)
+                        $root.nakama.api.AccountIdentity.encode(message.identities[i], writer.uint32(8002).fork(), q + 1).ldelim();
                 return writer;
             };
 
@@ -138,6 +143,12 @@ export const nakama = $root.nakama = (() => {
                             message.disable_time = $root.google.protobuf.Timestamp.decode(reader, reader.uint32(), undefined, long + 1);
                             break;
                         }
+                    case 1000: {
+                            if (!(message.identities && message.identities.length))
+                                message.identities = [];
+                            message.identities.push($root.nakama.api.AccountIdentity.decode(reader, reader.uint32(), undefined, long + 1));
+                            break;
+                        }
                     default:
                         reader.skipType(tag & 7, long);
                         break;
@@ -152,6 +163,79 @@ export const nakama = $root.nakama = (() => {
             };
 
             return Account;
+        })();
+
+        api.AccountIdentity = (function() {
+
+            function AccountIdentity(properties) {
+                if (properties)
+                    for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            }
+
+            AccountIdentity.prototype.provider = "";
+            AccountIdentity.prototype.id = "";
+
+            AccountIdentity.encode = function encode(message, writer, q) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (q === undefined)
+                    q = 0;
+                if (q > $util.recursionLimit)
+                    throw Error("max depth exceeded");
+                if (message.provider != null && Object.hasOwnProperty.call(message, "provider"))
+                    writer.uint32(10).string(message.provider);
+                if (message.id != null && Object.hasOwnProperty.call(message, "id"))
+                    writer.uint32(18).string(message.id);
+                return writer;
+            };
+
+            AccountIdentity.decode = function decode(reader, length, error, long) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (long === undefined)
+                    long = 0;
+                if (long > $Reader.recursionLimit)
+                    throw Error("maximum nesting depth exceeded");
+                let end, message;
+                if (length === undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = new $root.nakama.api.AccountIdentity();
+                while (reader.pos < end) {
+                    let tag = reader.uint32();
+                    if (tag === error)
+                        break;
+                    switch (tag >>> 3) {
+                    case 1: {
+                            message.provider = reader.string();
+                            break;
+                        }
+                    case 2: {
+                            message.id = reader.string();
+                            break;
+                        }
+                    default:
+                        reader.skipType(tag & 7, long);
+                        break;
+                    }
+                }
+                if (length !== undefined) {
+                    if (reader.pos !== end)
+                        throw RangeError("index out of range");
+                    reader.len = length;
+                }
+                return message;
+            };
+
+            return AccountIdentity;
         })();
 
         api.AccountRefresh = (function() {
@@ -1112,6 +1196,115 @@ export const nakama = $root.nakama = (() => {
             };
 
             return AccountGoogle;
+        })();
+
+        api.AccountOidc = (function() {
+
+            function AccountOidc(properties) {
+                this.vars = {};
+                if (properties)
+                    for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            }
+
+            AccountOidc.prototype.token = "";
+            AccountOidc.prototype.vars = $util.emptyObject;
+            AccountOidc.prototype.provider = "";
+
+            AccountOidc.encode = function encode(message, writer, q) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (q === undefined)
+                    q = 0;
+                if (q > $util.recursionLimit)
+                    throw Error("max depth exceeded");
+                if (message.token != null && Object.hasOwnProperty.call(message, "token"))
+                    writer.uint32(10).string(message.token);
+                if (message.vars != null && Object.hasOwnProperty.call(message, "vars"))
+                    for (let keys = Object.keys(message.vars), i = 0; i < keys.length; ++i)
+                        writer.uint32(18).fork().uint32(10).string(keys[i]).uint32(18).string(message.vars[keys[i]]).ldelim();
+                if (message.provider != null && Object.hasOwnProperty.call(message, "provider"))
+                    writer.uint32(26).string(message.provider);
+                return writer;
+            };
+
+            AccountOidc.decode = function decode(reader, length, error, long) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (long === undefined)
+                    long = 0;
+                if (long > $Reader.recursionLimit)
+                    throw Error("maximum nesting depth exceeded");
+                let end, message, key, value;
+                if (length === undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = new $root.nakama.api.AccountOidc();
+                while (reader.pos < end) {
+                    let tag = reader.uint32();
+                    if (tag === error)
+                        break;
+                    switch (tag >>> 3) {
+                    case 1: {
+                            message.token = reader.string();
+                            break;
+                        }
+                    case 2: {
+                            if (message.vars === $util.emptyObject)
+                                message.vars = {};
+                            let end2 = reader.uint32() + reader.pos;
+                            if (end2 > reader.len)
+                                throw RangeError("index out of range");
+                            reader.len = end2;
+                            key = "";
+                            value = "";
+                            while (reader.pos < end2) {
+                                let tag2 = reader.uint32();
+                                switch (tag2 >>> 3) {
+                                case 1:
+                                    key = reader.string();
+                                    break;
+                                case 2:
+                                    value = reader.string();
+                                    break;
+                                default:
+                                    reader.skipType(tag2 & 7, long);
+                                    break;
+                                }
+                            }
+                            if (reader.pos !== end2)
+                                throw RangeError("index out of range");
+                            reader.len = end;
+                            if (key === "__proto__")
+                                $util.makeProp(message.vars, key);
+                            message.vars[key] = value;
+                            break;
+                        }
+                    case 3: {
+                            message.provider = reader.string();
+                            break;
+                        }
+                    default:
+                        reader.skipType(tag & 7, long);
+                        break;
+                    }
+                }
+                if (length !== undefined) {
+                    if (reader.pos !== end)
+                        throw RangeError("index out of range");
+                    reader.len = length;
+                }
+                return message;
+            };
+
+            return AccountOidc;
         })();
 
         api.AccountSteam = (function() {
@@ -2201,6 +2394,86 @@ export const nakama = $root.nakama = (() => {
             };
 
             return AuthenticateGoogleRequest;
+        })();
+
+        api.AuthenticateOidcRequest = (function() {
+
+            function AuthenticateOidcRequest(properties) {
+                if (properties)
+                    for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            }
+
+            AuthenticateOidcRequest.prototype.account = null;
+            AuthenticateOidcRequest.prototype.create = null;
+            AuthenticateOidcRequest.prototype.username = "";
+
+            AuthenticateOidcRequest.encode = function encode(message, writer, q) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (q === undefined)
+                    q = 0;
+                if (q > $util.recursionLimit)
+                    throw Error("max depth exceeded");
+                if (message.account != null && Object.hasOwnProperty.call(message, "account"))
+                    $root.nakama.api.AccountOidc.encode(message.account, writer.uint32(10).fork(), q + 1).ldelim();
+                if (message.create != null && Object.hasOwnProperty.call(message, "create"))
+                    $root.google.protobuf.BoolValue.encode(message.create, writer.uint32(18).fork(), q + 1).ldelim();
+                if (message.username != null && Object.hasOwnProperty.call(message, "username"))
+                    writer.uint32(26).string(message.username);
+                return writer;
+            };
+
+            AuthenticateOidcRequest.decode = function decode(reader, length, error, long) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (long === undefined)
+                    long = 0;
+                if (long > $Reader.recursionLimit)
+                    throw Error("maximum nesting depth exceeded");
+                let end, message;
+                if (length === undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = new $root.nakama.api.AuthenticateOidcRequest();
+                while (reader.pos < end) {
+                    let tag = reader.uint32();
+                    if (tag === error)
+                        break;
+                    switch (tag >>> 3) {
+                    case 1: {
+                            message.account = $root.nakama.api.AccountOidc.decode(reader, reader.uint32(), undefined, long + 1);
+                            break;
+                        }
+                    case 2: {
+                            message.create = $root.google.protobuf.BoolValue.decode(reader, reader.uint32(), undefined, long + 1);
+                            break;
+                        }
+                    case 3: {
+                            message.username = reader.string();
+                            break;
+                        }
+                    default:
+                        reader.skipType(tag & 7, long);
+                        break;
+                    }
+                }
+                if (length !== undefined) {
+                    if (reader.pos !== end)
+                        throw RangeError("index out of range");
+                    reader.len = length;
+                }
+                return message;
+            };
+
+            return AuthenticateOidcRequest;
         })();
 
         api.AuthenticateSteamRequest = (function() {
@@ -21024,6 +21297,8 @@ export const muster = $root.muster = (() => {
             StreamFrame.prototype.closed = null;
             StreamFrame.prototype.session_ids = $util.emptyArray;
             StreamFrame.prototype.position = null;
+            StreamFrame.prototype.leaver_id = "";
+            StreamFrame.prototype.sweep = false;
 
             let $oneOfFields;
 
@@ -21052,6 +21327,10 @@ export const muster = $root.muster = (() => {
                         writer.uint32(42).string(message.session_ids[i]);
                 if (message.position != null && Object.hasOwnProperty.call(message, "position"))
                     $root.muster.cluster.StreamPosition.encode(message.position, writer.uint32(50).fork(), q + 1).ldelim();
+                if (message.leaver_id != null && Object.hasOwnProperty.call(message, "leaver_id"))
+                    writer.uint32(58).string(message.leaver_id);
+                if (message.sweep != null && Object.hasOwnProperty.call(message, "sweep"))
+                    writer.uint32(64).bool(message.sweep);
                 return writer;
             };
 
@@ -21102,6 +21381,14 @@ export const muster = $root.muster = (() => {
                         }
                     case 6: {
                             message.position = $root.muster.cluster.StreamPosition.decode(reader, reader.uint32(), undefined, long + 1);
+                            break;
+                        }
+                    case 7: {
+                            message.leaver_id = reader.string();
+                            break;
+                        }
+                    case 8: {
+                            message.sweep = reader.bool();
                             break;
                         }
                     default:
