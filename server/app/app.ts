@@ -11,6 +11,7 @@ import { Disposer } from '../platform/dispose.ts';
 import { CloseReasons } from '../platform/errors.ts';
 import { createLogger, subsystem } from '../platform/log.ts';
 import { Metrics, MetricsServer } from '../platform/metrics.ts';
+import { Outbound } from '../platform/outbound.ts';
 import { Database } from '../store/database.ts';
 import { HttpGateway } from '../transports/http-gateway.ts';
 import { type Listener, listen } from '../transports/listener.ts';
@@ -132,7 +133,9 @@ async function build(
   const url = await openDatabaseUrl(config, log, disposer);
   await prepareSchema(config, url, log);
   const db = openDatabase(config, url, log, metrics, disposer);
-  const kit = { config, log, clock, metrics, db, ...(await joinCluster({ config, log, clock }, disposer)) };
+  const outbound = new Outbound({ settings: config.outbound, clock, metrics, log: subsystem(log, 'outbound') });
+  disposer.add('calls to third parties', () => outbound.close());
+  const kit = { config, log, clock, metrics, db, outbound, ...(await joinCluster({ config, log, clock }, disposer)) };
 
   const features = buildFeatures(kit);
   const all = [...features.all, ...(extraFeatures?.(kit, features) ?? [])];

@@ -5,6 +5,7 @@ import type { PresenceTracker } from '../cluster/presence.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
 import type { Metrics } from '../platform/metrics.ts';
+import type { Outbound } from '../platform/outbound.ts';
 import type { Database } from '../store/database.ts';
 import type { Transaction } from '../store/transaction.ts';
 import type { Method } from '../wire/method.ts';
@@ -21,6 +22,8 @@ export interface FeatureKit {
   readonly presence: PresenceTracker;
   /** Limits over all nodes together. Never UNAVAILABLE: while Redis is away the node counts by itself. */
   readonly counters: SharedCounters;
+  /** HTTP to third parties. */
+  readonly outbound: Outbound;
 }
 
 /** What the handshake said besides the token. */
