@@ -86,18 +86,28 @@ export class LocalStream {
     this.#held = [];
     try {
       const missingFrom = this.members.startLook();
-      const presences = await list();
-      // Their leaves, or the end of the stream, were lost.
-      for (const session of missingFrom(presences)) this.#host.left(this, session);
-      this.#announce(this.told.replace(presences));
+      const look = async (): Promise<Presence[]> => {
+        const presences = await list();
+        // Their leaves, or the end of the stream, were lost.
+        for (const session of missingFrom(presences)) this.#host.left(this, session);
+        return presences;
+      };
+      await this.told.whileListing(look, (missed) => this.#announce(missed));
     } catch (error) {
       this.#host.log.warn({ err: error, stream: this.key }, 'could not look at stream after a gap');
     } finally {
       const held = this.#held;
       this.#held = undefined;
-      // The list may have some of what they say already.
-      for (const message of held) this.#process(message, 'only news');
+      for (const message of held) this.#process(message);
     }
+  }
+
+  /** Also tells the listeners here what the list shows and they should have heard before: frames were lost. */
+  list(fetch: () => Promise<Presence[]>): Promise<Presence[]> {
+    const wasComplete = this.told.isComplete;
+    return this.told.whileListing(fetch, ({ leaves, joins }) => {
+      this.#announce({ leaves, joins: wasComplete ? joins : [] });
+    });
   }
 
   #hear(bytes: Uint8Array): void {
@@ -108,8 +118,9 @@ export class LocalStream {
     else this.#held.push(message);
   }
 
-  #process(message: StreamMessage, filter?: 'only news'): void {
-    this.#follow(allChanges(message));
+  #process(message: StreamMessage): void {
+    // A node that was given up while it stood still comes back with its sessions.
+    if (!('sweep' in message && message.sweep)) this.#follow(allChanges(message));
     switch (message.kind) {
       case 'envelope':
         this.#deliver(this.members, EnvelopeFrame.fromBytes(message.envelope), message.sessionIds);
@@ -119,7 +130,7 @@ export class LocalStream {
         break;
       case 'presences':
         this.#host.countEvent();
-        this.#announce(filter === undefined ? this.told.take(message) : this.told.takeNews(message));
+        this.#announce(this.told.take(message));
         break;
       case 'closed':
         // Everyone is off the stream, without an event (spec: realtime.md, section 10, "close stream").

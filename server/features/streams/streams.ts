@@ -115,7 +115,7 @@ export class Streams {
     const presence = this.#toPresence(session, stream, membership);
     const track = async (local: LocalStream): Promise<{ isNew: boolean; members: Presence[] }> => {
       let isNew = false;
-      const members = await local.told.whileListing(async () => {
+      const members = await local.list(async () => {
         const tracked = await this.#deps.presence.track(presence);
         // Whatever is heard before the list is answered counts more than the list.
         await local.begun;
@@ -183,7 +183,7 @@ export class Streams {
     return Promise.all(
       streams.map((stream, index) => {
         const list = async (): Promise<Presence[]> => (await lists)[index] ?? [];
-        return this.#local.get(streamKey(stream))?.told.whileListing(list) ?? list();
+        return this.#local.get(streamKey(stream))?.list(list) ?? list();
       }),
     );
   }

@@ -7,46 +7,55 @@ import { type PresenceEvent, visible } from '../../cluster/stream-frame.ts';
  */
 export class ToldPresences {
   readonly #present = new Map<string, Presence>();
-  /** Lists that are being fetched, and what was told meanwhile: how somebody is there, or undefined for who left. */
+  /** Lists that are being fetched, and what was said meanwhile: how somebody is there, or undefined for who left. */
   #listings = 0;
-  readonly #toldMeanwhile = new Map<string, Presence | undefined>();
+  readonly #saidMeanwhile = new Map<string, Presence | undefined>();
+  #isComplete = false;
+
+  /** Whether a list was taken in: since then whoever is not present is not there, as far as listeners know. */
+  get isComplete(): boolean {
+    return this.#isComplete;
+  }
 
   /**
-   * Fetches a list and takes it in. What was told meanwhile counts more than the list, and replaces that part of it: a
-   * listener that gets the list after the events must not take it for news.
+   * Fetches a list and takes it in. What was said meanwhile counts more than the list, and replaces that part of it: a
+   * listener that gets the list after the events must not take it for news, and must not miss any of them either.
+   * @param onMissed is called with what the list shows that was not told before.
    */
-  async whileListing(fetch: () => Promise<Presence[]>): Promise<Presence[]> {
+  async whileListing(
+    fetch: () => Promise<Presence[]>,
+    onMissed: (event: PresenceEvent) => void = () => {},
+  ): Promise<Presence[]> {
     this.#listings++;
     try {
-      const members = (await fetch()).flatMap((member) => {
-        const key = presenceKey(member);
-        if (!this.#toldMeanwhile.has(key)) return [member];
-        const told = this.#toldMeanwhile.get(key) ?? (member.hidden ? member : undefined);
-        return told === undefined ? [] : [told];
-      });
-      for (const member of visible(members)) {
-        const key = presenceKey(member);
-        if (!this.#present.has(key)) this.#present.set(key, member);
+      const listed = new Map((await fetch()).map((member) => [presenceKey(member), member]));
+      for (const [key, told] of this.#saidMeanwhile) {
+        if (told !== undefined) listed.set(key, told);
+        else if (listed.get(key)?.hidden !== true) listed.delete(key);
       }
+      const members = [...listed.values()];
+      onMissed(this.replace(members));
+      this.#isComplete = true;
       return members;
     } finally {
-      if (--this.#listings === 0) this.#toldMeanwhile.clear();
+      if (--this.#listings === 0) this.#saidMeanwhile.clear();
     }
   }
 
-  /** Notes an event, and answers it as it is. */
+  /**
+   * Notes an event, and answers the part of it that listeners have not been told: nodes repeat themselves when Redis was
+   * away, and others may have missed what was said before.
+   */
   take(event: PresenceEvent): PresenceEvent {
-    for (const leave of event.leaves) this.#note(presenceKey(leave), undefined);
-    for (const join of event.joins) this.#note(presenceKey(join), join);
-    return event;
-  }
-
-  /** Notes an event, and answers the part of it that listeners have not been told. */
-  takeNews(event: PresenceEvent): PresenceEvent {
-    const leaves = event.leaves.filter((leave) => this.#present.get(presenceKey(leave))?.status === leave.status);
+    for (const leave of event.leaves) this.#noteMeanwhile(presenceKey(leave), undefined);
+    for (const join of event.joins) this.#noteMeanwhile(presenceKey(join), join);
+    const leaves = event.leaves.filter((leave) => {
+      const known = this.#present.get(presenceKey(leave));
+      return known === undefined ? !this.#isComplete : known.status === leave.status;
+    });
     const left = new Set(leaves.map(presenceKey));
     const joins = event.joins.filter((join) => left.has(presenceKey(join)) || !this.#present.has(presenceKey(join)));
-    return this.take({ leaves, joins });
+    return this.#tell({ leaves, joins });
   }
 
   /** Takes a list for the truth, and answers what listeners have missed. */
@@ -56,16 +65,26 @@ export class ToldPresences {
       known !== undefined && known.status === other?.status;
     const leaves = [...this.#present].flatMap(([key, known]) => (isSame(known, now.get(key)) ? [] : [known]));
     const joins = [...now].flatMap(([key, member]) => (isSame(this.#present.get(key), member) ? [] : [member]));
-    return this.take({ leaves, joins });
+    return this.#tell({ leaves, joins });
   }
 
   clear(): void {
     this.#present.clear();
   }
 
+  #tell(event: PresenceEvent): PresenceEvent {
+    for (const leave of event.leaves) this.#note(presenceKey(leave), undefined);
+    for (const join of event.joins) this.#note(presenceKey(join), join);
+    return event;
+  }
+
   #note(key: string, presence: Presence | undefined): void {
     if (presence === undefined) this.#present.delete(key);
     else this.#present.set(key, presence);
-    if (this.#listings > 0) this.#toldMeanwhile.set(key, presence);
+    this.#noteMeanwhile(key, presence);
+  }
+
+  #noteMeanwhile(key: string, presence: Presence | undefined): void {
+    if (this.#listings > 0) this.#saidMeanwhile.set(key, presence);
   }
 }
