@@ -17,9 +17,9 @@ CREATE TABLE IF NOT EXISTS notification (
 );
 
 -- NULL: not read yet.
-ALTER TABLE notification ADD COLUMN IF NOT EXISTS read_time TIMESTAMPTZ NULL;
+ALTER TABLE notification ADD COLUMN IF NOT EXISTS muster_read_time TIMESTAMPTZ NULL;
 
-CREATE INDEX IF NOT EXISTS muster_notification_unread_idx ON notification (user_id) WHERE read_time IS NULL;
+CREATE INDEX IF NOT EXISTS muster_notification_unread_idx ON notification (user_id) WHERE muster_read_time IS NULL;
 
 -- For the erasure of a user who has sent some.
 CREATE INDEX IF NOT EXISTS muster_notification_sender_idx ON notification (sender_id)

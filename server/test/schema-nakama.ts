@@ -130,6 +130,18 @@ CREATE TABLE message (
   UNIQUE (sender_id, id)
 );
 
+CREATE TABLE notification (
+  PRIMARY KEY (user_id, create_time, id),
+  FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
+  id          UUID         NOT NULL CONSTRAINT notification_id_key UNIQUE,
+  user_id     UUID         NOT NULL,
+  subject     VARCHAR(255) NOT NULL,
+  content     JSONB        NOT NULL DEFAULT '{}',
+  code        SMALLINT     NOT NULL,
+  sender_id   UUID         NOT NULL,
+  create_time TIMESTAMPTZ  NOT NULL DEFAULT now()
+);
+
 CREATE TABLE wallet_ledger (
   PRIMARY KEY (user_id, create_time, id),
   FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE,
@@ -255,6 +267,11 @@ const rows: readonly (readonly [text: string, values: readonly unknown[]])[] = [
        ($2, 0, $4, 'bob as he was', 2, '${nilUuid}', '${nilUuid}', 'lobby', '{"text":"second"}',
          '2024-03-05 00:00:00.000002+00', '2024-03-05 00:00:01+00')`,
     [...messageIds, alice.id, bob.id],
+  ],
+  [
+    `INSERT INTO notification (id, user_id, subject, content, code, sender_id)
+     VALUES (gen_random_uuid(), $1, 'Old news', '{"n": 1}', 5, $2)`,
+    [alice.id, bob.id],
   ],
   [
     `INSERT INTO wallet_ledger (id, user_id, changeset, metadata) VALUES (gen_random_uuid(), $1, '{"coins":5}', '{}')`,

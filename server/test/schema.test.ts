@@ -20,6 +20,7 @@ const shared = [
   'group_edge',
   'storage',
   'message',
+  'notification',
   'wallet_ledger',
   'purchase',
   'subscription',
@@ -337,11 +338,13 @@ interface Constraint {
   readonly definition: string;
 }
 
+/** Without those that Muster adds, which are called muster_ and may be null. */
 const columnsOf = (url: string, table: string) =>
   query(
     url,
     `SELECT column_name, udt_name, character_maximum_length, is_nullable, column_default, is_identity
-     FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1 ORDER BY column_name`,
+     FROM information_schema.columns
+     WHERE table_schema = current_schema() AND table_name = $1 AND column_name NOT LIKE 'muster\\_%' ORDER BY column_name`,
     [table],
   );
 
@@ -376,7 +379,11 @@ async function snapshot(url: string): Promise<Map<string, unknown>> {
       columns: await columnsOf(url, name),
       constraints: await constraintsOf(url, name),
       indexes: await indexesOf(url, name),
-      rows: await query(url, `SELECT t::text AS row FROM ${name} t ORDER BY 1`),
+      rows: await query(
+        url,
+        `SELECT (SELECT jsonb_object_agg(key, value) FROM jsonb_each(to_jsonb(t)) WHERE key NOT LIKE 'muster\\_%')::text AS row
+         FROM ${name} t ORDER BY 1`,
+      ),
     });
   }
   return content;

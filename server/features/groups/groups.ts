@@ -13,6 +13,7 @@ import {
   deleteEdgesBackTo,
   deleteEdgesOf,
   findMember,
+  forgetCreator,
   type GroupRow,
   groupsAround,
   groupsById,
@@ -149,30 +150,33 @@ export class Groups {
 
   /**
    * Makes members of users, and of their requests; those who are banned stay so. All of them or none: it is refused
-   * when one does not exist, or there is not room for all. They are notified.
+   * when one does not exist, or there is not room for all. They are notified. Answers who became a member.
    */
-  async addUsers(groupId: string, userIds: readonly string[], actorId: string | null): Promise<void> {
-    await this.#deps.membership.add(groupId, userIds, actorId);
+  async addUsers(groupId: string, userIds: readonly string[], actorId: string | null): Promise<readonly string[]> {
+    return this.#deps.membership.add(groupId, userIds, actorId);
   }
 
-  /** Ends memberships, requests and bans. Whoever may not be kicked by the actor, stays; also in the following. */
-  async kickUsers(groupId: string, userIds: readonly string[], actorId: string | null): Promise<void> {
-    await this.#deps.membership.act('kick', groupId, userIds, actorId);
+  /**
+   * Ends memberships, requests and bans. Here and in the following those stay as they are to whom the actor may not do
+   * it; the others are answered.
+   */
+  async kickUsers(groupId: string, userIds: readonly string[], actorId: string | null): Promise<readonly string[]> {
+    return this.#deps.membership.act('kick', groupId, userIds, actorId);
   }
 
   /** As `kickUsers`, and they cannot join again until they are kicked. Strangers cannot be banned. */
-  async banUsers(groupId: string, userIds: readonly string[], actorId: string | null): Promise<void> {
-    await this.#deps.membership.act('ban', groupId, userIds, actorId);
+  async banUsers(groupId: string, userIds: readonly string[], actorId: string | null): Promise<readonly string[]> {
+    return this.#deps.membership.act('ban', groupId, userIds, actorId);
   }
 
   /** One step up, from member to admin to superadmin. */
-  async promoteUsers(groupId: string, userIds: readonly string[], actorId: string | null): Promise<void> {
-    await this.#deps.membership.act('promote', groupId, userIds, actorId);
+  async promoteUsers(groupId: string, userIds: readonly string[], actorId: string | null): Promise<readonly string[]> {
+    return this.#deps.membership.act('promote', groupId, userIds, actorId);
   }
 
   /** One step down, from superadmin to admin to member; the last superadmin remains. */
-  async demoteUsers(groupId: string, userIds: readonly string[], actorId: string | null): Promise<void> {
-    await this.#deps.membership.act('demote', groupId, userIds, actorId);
+  async demoteUsers(groupId: string, userIds: readonly string[], actorId: string | null): Promise<readonly string[]> {
+    return this.#deps.membership.act('demote', groupId, userIds, actorId);
   }
 
   /** See `searchGroups`. */
@@ -225,6 +229,7 @@ export class Groups {
       tx.execute(deleteEdgesBackTo, [[userId]]),
       tx.execute(deleteEdgesOf, [[userId]]),
       tx.execute(deleteBans, [userId]),
+      tx.execute(forgetCreator, [userId]),
     ]);
     tx.afterCommit(async () => {
       for (const id of endingIds) await this.#deps.departures.end(id);

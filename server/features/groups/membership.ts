@@ -26,8 +26,10 @@ interface Dependencies {
   readonly departures: Departures;
 }
 
-/** What is to be done once a change is committed. */
+/** What came of a change, and what is to be done once it is committed. */
 interface Outcome {
+  /** Whom it was done to. */
+  readonly changed: readonly string[];
   /** Stored in the group's channel. */
   readonly messages: readonly StoredMessage[];
   /** Who does not belong to it any more. */
@@ -36,7 +38,7 @@ interface Outcome {
   readonly hasEnded: boolean;
 }
 
-const nothing: Outcome = { messages: [], left: [], notices: [], hasEnded: false };
+const nothing: Outcome = { changed: [], messages: [], left: [], notices: [], hasEnded: false };
 
 /** What the channel is told of whom. */
 type News = readonly (readonly [userId: string, code: number])[];
@@ -72,26 +74,32 @@ export class Membership {
     await this.#change(groupId, (tx) => this.#leaveIn(tx, groupId, person));
   }
 
-  /** @param actorId null for the server */
-  async add(groupId: string, userIds: readonly string[], actorId: string | null): Promise<void> {
+  /** Answers those who were added. @param actorId null for the server */
+  async add(groupId: string, userIds: readonly string[], actorId: string | null): Promise<readonly string[]> {
     const targets = toTargets('add', userIds, actorId);
-    await this.#change(groupId, (tx) => this.#addIn(tx, groupId, targets, actorId));
+    return this.#change(groupId, (tx) => this.#addIn(tx, groupId, targets, actorId));
   }
 
-  /** @param actorId null for the server */
-  async act(action: RoleAction, groupId: string, userIds: readonly string[], actorId: string | null): Promise<void> {
+  /** Answers those whom it was done to. @param actorId null for the server */
+  async act(
+    action: RoleAction,
+    groupId: string,
+    userIds: readonly string[],
+    actorId: string | null,
+  ): Promise<readonly string[]> {
     const targets = toTargets(action, userIds, actorId);
-    await this.#change(groupId, (tx) => this.#actIn(tx, groupId, action, targets, actorId));
+    return this.#change(groupId, (tx) => this.#actIn(tx, groupId, action, targets, actorId));
   }
 
-  async #change(groupId: string, work: (tx: Transaction) => Promise<Outcome>): Promise<void> {
+  async #change(groupId: string, work: (tx: Transaction) => Promise<Outcome>): Promise<readonly string[]> {
     const { db, messages, notifications, departures } = this.#deps;
-    const { left, hasEnded, notices, ...outcome } = await db.transaction(work);
+    const { changed, left, hasEnded, notices, ...outcome } = await db.transaction(work);
     // Whoever has to go hears why.
     await messages.publish(groupChannel(groupId), outcome.messages);
     await departures.leave(groupId, left);
     if (hasEnded) await departures.end(groupId);
     await notifications.sendBestEffort(notices);
+    return changed;
   }
 
   async #joinIn(tx: Transaction, groupId: string, person: Person): Promise<Outcome> {
@@ -146,7 +154,8 @@ export class Membership {
     }
     const news = added.map((userId) => [userId, MessageCode.GROUP_ADD] as const);
     const outcome = await this.#write(tx, groupId, changes, news, view.usernames);
-    return { ...outcome, notices: added.map((userId) => addedNotice(userId, group, actorId ?? '')) };
+    const notices = added.map((userId) => addedNotice(userId, group, actorId ?? ''));
+    return { ...outcome, changed: added, notices };
   }
 
   async #actIn(
@@ -172,7 +181,8 @@ export class Membership {
     const members = made.filter(({ from }) => isMember(from));
     const news = members.map(({ userId }) => [userId, messageCodes[action]] as const);
     const outcome = await this.#write(tx, groupId, changes, news, view.usernames);
-    return { ...outcome, left: members.flatMap(({ userId, to }) => (isMember(to) ? [] : [userId])) };
+    const left = members.flatMap(({ userId, to }) => (isMember(to) ? [] : [userId]));
+    return { ...outcome, changed: made.map(({ userId }) => userId), left };
   }
 
   // What there is to be said about users who do not exist any more cannot be stored.

@@ -345,3 +345,10 @@ export const allGroupsOf = sql<GroupRow>(
    WHERE e.source_id = $1 ORDER BY e.state, e.position`,
   'read',
 );
+
+// Groups outlive who made them.
+export const forgetCreator = sql<never>(
+  'groups_forget_creator',
+  `UPDATE groups SET creator_id = '00000000-0000-0000-0000-000000000000' WHERE creator_id = $1`,
+  'write',
+);

@@ -12,7 +12,7 @@ export interface NotificationRow {
   read: boolean;
 }
 
-const columns = 'id, user_id, subject, content, code, sender_id, create_time, read_time IS NOT NULL AS read';
+const columns = 'id, user_id, subject, content, code, sender_id, create_time, muster_read_time IS NOT NULL AS read';
 
 // Takes the next places of each user, in one order of users, so that senders never wait for each other in a circle.
 // What DO UPDATE sees is the row as the sender before has left it.
@@ -72,7 +72,7 @@ export const notificationsAfter = sql<NotificationRow>(
 export const countUnread = sql<{ count: number }>(
   'notification_count_unread',
   `SELECT count(*)::int AS count
-   FROM (SELECT 1 FROM notification WHERE user_id = $1 AND read_time IS NULL LIMIT $2) AS unread`,
+   FROM (SELECT 1 FROM notification WHERE user_id = $1 AND muster_read_time IS NULL LIMIT $2) AS unread`,
   'read',
 );
 
@@ -86,8 +86,8 @@ export const notificationsById = sql<NotificationRow>(
 // $1 user, $2 ids or null for all.
 export const markRead = sql(
   'notification_mark_read',
-  `UPDATE notification SET read_time = now()
-   WHERE user_id = $1 AND read_time IS NULL AND ($2::uuid[] IS NULL OR id = ANY ($2::uuid[]))`,
+  `UPDATE notification SET muster_read_time = now()
+   WHERE user_id = $1 AND muster_read_time IS NULL AND ($2::uuid[] IS NULL OR id = ANY ($2::uuid[]))`,
   'write',
 );
 

@@ -94,6 +94,25 @@ describe.skipIf(!redisAvailable)('a user who is erased', () => {
       { userId: player.id, changeset: { coins: 5n } },
       { updateLedger: true, key: crypto.randomUUID() },
     );
+    // One group of its own, and one that it made and gave to the other.
+    for (const name of ['own', 'given']) {
+      const created = await request(one(), 'POST', '/v2/group', {
+        authorization,
+        body: { name: `${name} ${player.id.slice(0, 8)}` },
+      });
+      expect(created.status).toBe(200);
+      if (name === 'own') continue;
+      const path = `/v2/group/${created.body.id}`;
+      for (const verb of ['add', 'promote', 'promote']) {
+        expect((await request(two(), 'POST', `${path}/${verb}?user_ids=${other.id}`, { authorization })).status).toBe(
+          200,
+        );
+      }
+    }
+    const partner = await TestSocket.connect(two(), other.token);
+    const direct = await partner.request({ channel_join: { target: player.id, type: 2 } });
+    await partner.request({ channel_message_send: { channel_id: direct.channel.id, content: '{"by":"other"}' } });
+    await partner.close();
     const sockets = [
       await TestSocket.connect(one(), player.token, { query: { status: 'true' } }),
       await TestSocket.connect(two(), player.token),
@@ -123,6 +142,8 @@ describe.skipIf(!redisAvailable)('a user who is erased', () => {
     }
     const { rows } = await sql.query('SELECT edge_count FROM users WHERE id = $1', [other.id]);
     expect(rows).toEqual([{ edge_count: 0 }]);
+    const groups = await sql.query('SELECT edge_count FROM groups');
+    expect(groups.rows).toEqual([{ edge_count: 1 }]);
     const [kept] = (await featuresOf(one()).notifications.notifications.list(other.id, 100, '')).notifications.filter(
       ({ code }) => code === 1,
     );
@@ -138,6 +159,7 @@ describe.skipIf(!redisAvailable)('a user who is erased', () => {
       account: { user: { id: player.id, username: player.username }, wallet: '{"coins": 5}' },
       objects: [{ collection: 'saves', key: 'a', value: '{"a": 1}' }],
       friends: [{ user: { id: other.id }, state: 0 }],
+      groups: expect.arrayContaining([expect.objectContaining({ creator_id: player.id, edge_count: 2 })]),
       messages: [{ content: '{"by": "me"}', room_name: 'erased' }, { room_name: 'erased' }],
       notifications: expect.arrayContaining([expect.objectContaining({ subject: 'Hello', sender_id: other.id })]),
       wallet_ledgers: [{ user_id: player.id, changeset: '{"coins": 5}', metadata: '{}' }],
