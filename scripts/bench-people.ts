@@ -1,10 +1,14 @@
-// Prints what friends cost: npx tsx scripts/bench-people.ts [--users 200] [--edges 1000] and the options of bench-stage.ts.
-// CPU time is this process's, and that of the database's backends where /proc can be read.
+// Prints what friends, groups and their chat cost: npx tsx scripts/bench-people.ts [--users 200] [--edges 1000]
+// [--listeners 100] and the options of bench-stage.ts. CPU time is this process's, and that of the database's backends
+// where /proc can be read. Sockets are only those inside the node: what they cost on the network is not in it.
 import { randomUUID } from 'node:crypto';
+import type { SocketSession } from '../server/wire/session.ts';
 import { any, openStage } from './bench-stage.ts';
 
-const { app, sql, bench, close, numbers } = await openStage({ users: 200, edges: 1000 });
+const { app, sql, bench, close, numbers } = await openStage({ users: 200, edges: 1000, listeners: 100 });
 const { friends } = app.features.friends;
+const { groups } = app.features.groups;
+const { chat } = app.features.chat;
 const { edges } = numbers;
 const users = Array.from({ length: numbers.users }, () => randomUUID());
 const others = Array.from({ length: edges }, () => randomUUID());
@@ -51,5 +55,72 @@ await bench(`friend list: a page of 100 of ${edges}`, () =>
 await bench('friend status of 100 users', () => friends.friendStatus(any(users), others.slice(0, 100)));
 await bench('is blocked?', () => friends.hasBlocked(any(users), any(others)));
 await bench('invite, accept and remove: three changes', strangers);
+
+// One group of all the others, and one of each of the users.
+const owner = any(users);
+const large = await groups.create({ userId: owner, name: 'large', open: true, maxCount: edges + 10 });
+await groups.addUsers(large.id, others, null);
+const small = await Promise.all(users.map((userId) => groups.create({ userId, name: userId, open: true })));
+for (const { id } of small.slice(0, 50)) await groups.addUsers(id, [owner], null);
+await sql.query('ANALYZE groups, group_edge');
+const pages = [''];
+for (let cursor = ''; ; ) {
+  ({ cursor } = await groups.listUsers(large.id, { limit: 100, state: null, cursor }));
+  if (cursor === '') break;
+  pages.push(cursor);
+}
+let turns = 0;
+
+await bench(`group members: a page of 100 of ${edges}`, () =>
+  groups.listUsers(large.id, { limit: 100, state: null, cursor: any(pages) }),
+);
+await bench('groups of a user: 50', () => groups.listOfUser(owner, { limit: 100, state: null, cursor: '' }));
+await bench('groups, 100 by name', () =>
+  groups.list({
+    name: `${any('0123456789abcdef'.split(''))}%`,
+    langTag: '',
+    open: null,
+    members: null,
+    limit: 100,
+    cursor: '',
+  }),
+);
+await bench('join a group and leave it, with messages', async () => {
+  const group = small[turns % small.length]?.id ?? '';
+  const person = actor(others[turns++ % edges] ?? '');
+  await groups.join(group, person);
+  await groups.leave(group, person);
+});
+
+/** A socket without a network. */
+async function enter(userId: string, target: string, type: number): Promise<SocketSession> {
+  const session: SocketSession = {
+    id: randomUUID(),
+    user: { id: userId, username: userId, vars: {}, tokenId: '', expiresAt: 0 },
+    format: 'protobuf',
+    lang: 'en',
+    clientAddress: '',
+    clientPort: '',
+    connectedAt: 0,
+    closed: false,
+    send: (frame) => void frame.protobuf,
+    close: () => undefined,
+  };
+  app.features.streams.streams.sessionOpened(session);
+  chat.opened(session);
+  await chat.join(session, { target, type, persistence: true, hidden: false });
+  return session;
+}
+const [one = '', two = ''] = others;
+const writer = await enter(one, two, 2);
+await enter(two, one, 2);
+const direct = await chat.channelId(one, two, 2);
+const listeners = await Promise.all(others.slice(0, numbers.listeners).map((id) => enter(id, large.id, 3)));
+const content = JSON.stringify({ text: 'x'.repeat(100) });
+
+await bench('direct message, stored, heard by 2', () => chat.send(writer, direct, content));
+await bench(`group message, stored, heard by ${listeners.length}`, () =>
+  chat.send(any(listeners), `3.${large.id}..`, content),
+);
 
 await close();

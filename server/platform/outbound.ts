@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
 import { type Attempt, CircuitBreaker } from './circuit-breaker.ts';
 import type { Clock } from './clock.ts';
@@ -73,6 +74,8 @@ export class Outbound {
     this.#clock = clock;
     this.#log = log;
     this.#routes = routesOf(settings.routes);
+    // Every call under way listens; Node.js would take more than ten for a leak.
+    setMaxListeners(0, this.#closing.signal);
     const calls = metrics.counter('outbound_calls_total', 'Calls to third parties', ['party', 'result']);
     this.#count = (party, result) => calls.child(party, result).inc();
   }

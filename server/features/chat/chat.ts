@@ -1,4 +1,4 @@
-import { internalUnlessTransient, invalidArgument, resourceExhausted } from '../../platform/errors.ts';
+import { AppError, Code, internalUnlessTransient, invalidArgument, resourceExhausted } from '../../platform/errors.ts';
 import { nilUuid, parseUuid } from '../../platform/ids.ts';
 import { isJsonObject } from '../../platform/json-object.ts';
 import type { Database } from '../../store/database.ts';
@@ -77,12 +77,11 @@ export class Chat {
         throw internalUnlessTransient(error, 'Error joining channel');
       });
     if (isNew) this.#joined.get(session)?.set(channel.id, { channel, persistence });
-    try {
-      await access.resolve(target, user.id);
-    } catch (error) {
-      await this.leave(session, channel.id);
+    await access.resolve(target, user.id).catch(async (error) => {
+      // Whoever was there before stays when it cannot be looked up.
+      if (isNew || isRefusal(error)) await this.leave(session, channel.id);
       throw error;
-    }
+    });
     if (isNew) await access.joined?.(channel, user, members);
     const visible = members.filter((member) => !member.hidden && !(isNew && member.sessionId === session.id));
     const self = { user_id: user.id, session_id: session.id, username: user.username, persistence };
@@ -215,5 +214,7 @@ function parseMessageId(messageId: string): string {
 function checkContent(content: string): void {
   if (!isJsonObject(content)) throw invalidArgument('Message content must be a valid JSON object');
 }
+
+const isRefusal = (error: unknown): boolean => error instanceof AppError && error.code === Code.INVALID_ARGUMENT;
 
 const toAuthor = ({ id, username }: ServerAuthor): Author => ({ id: id || nilUuid, username: username ?? '' });

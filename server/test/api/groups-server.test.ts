@@ -96,19 +96,20 @@ describe.each(serverKinds)('groups for game code on %s', (kind) => {
 
   test('social 2.4: the server does anything but leave a group without superadmin', async () => {
     const group = await create();
-    await groups.addUsers(group.id, [b.id, c.id], null);
+    expect(await groups.addUsers(group.id, [a.id, b.id, c.id], null)).toEqual([b.id, c.id]);
     expect(await b.notifications()).toMatchObject([{ code: -4, subject: `You've been added to group ${group.name}` }]);
     expect((await b.notifications())[0]).not.toHaveProperty('sender_id');
     await groups.promoteUsers(group.id, [b.id], null);
-    await groups.promoteUsers(group.id, [b.id], null);
-    await groups.demoteUsers(group.id, [a.id, b.id, c.id], null);
+    expect(await groups.promoteUsers(group.id, [b.id], null)).toEqual([b.id]);
+    expect(await groups.promoteUsers(group.id, [b.id], null)).toEqual([]);
+    expect(await groups.demoteUsers(group.id, [a.id, b.id, c.id], null)).toEqual([a.id]);
     expect(await a.users(group)).toEqual([
       [b.id, SUPERADMIN],
       [a.id, ADMIN],
       [c.id, MEMBER],
     ]);
-    await groups.kickUsers(group.id, [b.id, a.id], null);
-    await groups.banUsers(group.id, [b.id, c.id], null);
+    expect(await groups.kickUsers(group.id, [b.id, a.id], null)).toEqual([a.id]);
+    expect(await groups.banUsers(group.id, [b.id, c.id], null)).toEqual([c.id]);
     expect(await b.users(group)).toEqual([[b.id, SUPERADMIN]]);
     expect(await b.users(group, { state: BANNED })).toEqual([[c.id, BANNED]]);
     const codes = (await b.history(group)).map(([code]) => code);

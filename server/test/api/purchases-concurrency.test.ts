@@ -21,7 +21,10 @@ describe.each(doorKinds)('the same receipt many times at once, %s', (kind) => {
   let sql: pg.Client;
   let players: Player[];
   let doors: Door[] = [];
+  const warnings: Error[] = [];
+  const warned = (warning: Error): void => void warnings.push(warning);
   beforeAll(async () => {
+    process.on('warning', warned);
     server = await startTestServer({
       config: {
         ...stores.config,
@@ -46,6 +49,8 @@ describe.each(doorKinds)('the same receipt many times at once, %s', (kind) => {
     await sql?.end();
     expect(server?.errors).toEqual([]);
     await server?.stop();
+    process.off('warning', warned);
+    expect(warnings).toEqual([]);
   });
 
   /** What all clients are answered, each for itself. */

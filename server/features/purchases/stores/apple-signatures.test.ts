@@ -104,8 +104,24 @@ describe('signatures of the App Store', () => {
       const late = issueCertificate({ name: 'Leaf', issuer, marks: [leafMark], ...time });
       expect(() => open(signed({ ...genuine, leaf: late }, {}))).toThrow('its certificates have expired');
     }
-    const later = new AppleSignatures([fingerprint(root)], new ManualClock(clock.now() + 2 * day));
-    expect(() => later.open(signed(genuine, {}))).toThrow('its certificates have expired');
+    // Also those that were good before.
+    const passing = new ManualClock(clock.now());
+    const then = new AppleSignatures([fingerprint(root)], passing);
+    expect(then.open(signed(genuine, {}))).toEqual({});
+    passing.advance(2 * day);
+    expect(() => then.open(signed(genuine, {}))).toThrow('its certificates have expired');
+  });
+
+  it('stay good however many others there are, and prove nothing for chains that share certificates', () => {
+    for (let count = 0; count < 250; count++) {
+      const other = issueCertificate({ name: `Leaf ${count}`, issuer, marks: [leafMark] });
+      expect(open(signed({ ...genuine, leaf: other }, { count }))).toEqual({ count });
+    }
+    expect(open(signed(genuine, {}))).toEqual({});
+    const x5c = [leaf, otherIssuer, root].map(({ der }) => der.toString('base64'));
+    expect(() => open(signed(genuine, {}, { x5c }))).toThrow(noChain);
+    const stolen = { ...genuine, leaf: { ...ofOther, der: leaf.der } };
+    expect(() => open(signed(stolen, {}))).toThrow('its signature is wrong');
   });
 
   it('trust nobody where no root is named', () => {
