@@ -39,7 +39,7 @@ export class Erasure {
         const deleted = await tx.execute(deleteUser, [userId]);
         if (deleted === 0) return;
         if (record) await tx.execute(recordDeletion, [userId]);
-        await sessions.revokeForever(userId, tx);
+        await sessions.revokeAll(userId, tx);
         tx.afterCommit(() => sockets.disconnectUser(userId));
       });
     } catch (error) {

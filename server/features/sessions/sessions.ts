@@ -57,11 +57,6 @@ export class Sessions {
     await this.#revocations.invalidateUser(userId, this.#tokens.now, tx);
   }
 
-  /** Kills every token the user has, of this second too: for one who will never get another. */
-  async revokeForever(userId: string, tx: Transaction): Promise<void> {
-    await this.#revocations.invalidateUser(userId, this.#tokens.now + 1, tx);
-  }
-
   /** Called with everyone whose tokens were all killed, on whatever node. */
   onRevokedAll(listener: (userId: string) => void): void {
     this.#revocations.onUser(listener);
