@@ -79,6 +79,10 @@ export class MemoryPresence implements PresenceTracker {
     return this.#table.list(streamKey(stream));
   }
 
+  holds(sessionId: string, stream: Stream, userId: string): boolean {
+    return this.#table.get(streamKey(stream), presenceKey({ sessionId, userId })) !== undefined;
+  }
+
   async counts(streams: readonly Stream[]): Promise<number[]> {
     return streams.map((stream) => this.#table.count(streamKey(stream)));
   }

@@ -153,6 +153,10 @@ export class RedisPresence implements PresenceTracker {
     return decodeValues(stream, values);
   }
 
+  holds(sessionId: string, stream: Stream, userId: string): boolean {
+    return this.#held.get(streamKey(stream), presenceKey({ sessionId, userId }))?.value !== undefined;
+  }
+
   async counts(streams: readonly Stream[]): Promise<number[]> {
     const keys = streams.map(streamKey);
     const counts: number[] = [];

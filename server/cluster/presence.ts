@@ -80,6 +80,12 @@ export interface PresenceTracker {
   /** All presences, hidden ones included; in no particular order. */
   list(stream: Stream): Promise<Presence[]>;
 
+  /**
+   * Is a session of this node on the stream, as far as this node knows? It may not have heard yet that somebody took it
+   * off. What it is going to put back, after the loss of the shared state or its own supposed death, it holds.
+   */
+  holds(sessionId: string, stream: Stream, userId: string): boolean;
+
   /** Presences per stream, hidden ones included, in the order of the question. */
   counts(streams: readonly Stream[]): Promise<number[]>;
 

@@ -59,14 +59,14 @@ describe('calls to third parties', () => {
   });
 
   it('give up in time on who does not answer, or not to the end', async () => {
-    const { reasonOf } = setup({ 'outbound.timeout_ms': 200 });
+    const { reasonOf } = setup({ 'outbound.timeout_ms': 400 });
     answer = (response, path) => {
       if (path.includes('slow')) response.writeHead(200).write('{');
     };
     for (const path of ['/silent', '/slow']) {
       const began = performance.now();
       expect(await reasonOf(path)).toBe('timeout');
-      expect(performance.now() - began).toBeGreaterThan(190);
+      expect(performance.now() - began).toBeGreaterThan(200);
     }
     expect(await reasonOf('/', performance.now() - 1)).toBe('timeout');
     expect(calls).toBe(2);

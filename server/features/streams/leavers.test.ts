@@ -235,3 +235,11 @@ it.each([
   await say(one, 'b');
   expect(user.heard).toEqual(['b']);
 });
+
+it('keeps who is not listed after a gap as long as their own node knows that they are there', async () => {
+  // Others took this node for dead, or Redis lost its state: it is about to put its presences back.
+  two.presence.list = async () => [];
+  await two.streams.resync();
+  await say(one, 'a');
+  expect(user.heard).toEqual(['a']);
+});

@@ -28,6 +28,8 @@ export interface LocalStreamHost {
   readonly countEvent: () => void;
   /** The node's open session of that id. */
   sessionOf(sessionId: string): SocketSession | undefined;
+  /** Is the session on the stream, as far as this node knows? What the others make of this node does not count. */
+  holds(local: LocalStream, session: SocketSession): boolean;
   /** The session is to be taken out of the fan-out: its presence is gone. */
   left(local: LocalStream, session: SocketSession): void;
   /** The session is to be put into it: its presence is there. */
@@ -89,7 +91,8 @@ export class LocalStream {
       const look = async (): Promise<Presence[]> => {
         const presences = await list();
         // Their leaves, or the end of the stream, were lost.
-        for (const session of missingFrom(presences)) this.#host.left(this, session);
+        for (const session of missingFrom(presences))
+          if (!this.#host.holds(this, session)) this.#host.left(this, session);
         return presences;
       };
       await this.told.whileListing(look, (missed) => this.#announce(missed));

@@ -63,6 +63,7 @@ export class Streams {
       ...deps,
       orders: this.#orders,
       sessionOf: (sessionId) => this.#byId.get(sessionId),
+      holds: ({ stream }, session) => deps.presence.holds(session.id, stream, session.user.id),
       left: (local, session) => this.#leaveLocally(session, local),
       came: (local, session) => {
         local.members.add(session);

@@ -173,6 +173,10 @@ export class DelayedPresence implements PresenceTracker {
     return this.#link.command(() => this.#inner.list(stream));
   }
 
+  holds(sessionId: string, stream: Stream, userId: string): boolean {
+    return this.#inner.holds(sessionId, stream, userId);
+  }
+
   counts(streams: readonly Stream[]): Promise<number[]> {
     return this.#link.command(() => this.#inner.counts(streams));
   }

@@ -297,6 +297,25 @@ function presenceOperations(makeCluster: () => Promise<PresenceCluster>): void {
     }
   });
 
+  it('knows what its own sessions hold, whoever took it from them', async () => {
+    const mine = someone('s1');
+    const holds = (): boolean => a.presence.holds(mine.sessionId, lobby, mine.userId);
+    expect(holds()).toBe(false);
+    const endings: (() => Promise<unknown>)[] = [
+      () => a.presence.untrack(mine.sessionId, lobby, mine.userId),
+      () => b.presence.untrack(mine.sessionId, lobby, mine.userId),
+      () => b.presence.untrackUser(mine.userId, lobby),
+      () => b.presence.closeStream(lobby),
+      () => a.presence.untrackSession(mine.sessionId),
+    ];
+    for (const end of endings) {
+      await a.presence.track(mine);
+      expect(holds()).toBe(true);
+      await end();
+      await eventually(cluster.settleMs, () => expect(holds()).toBe(false));
+    }
+  });
+
   it('knows at a glance what it would count', async () => {
     await a.presence.track(someone('s1'));
     await b.presence.track(someone('s3'));

@@ -1,5 +1,6 @@
 import type { Config } from '../../../platform/config.ts';
 import { invalidArgument } from '../../../platform/errors.ts';
+import { OutboundError } from '../../../platform/outbound.ts';
 import { KeySet } from './key-set.ts';
 import {
   type Credential,
@@ -34,7 +35,7 @@ export class Facebook {
     return credential('Facebook', token, this.#kit.log, async () => {
       const deadline = this.#kit.outbound.deadline();
       // Access tokens have no dots, so that most of them need no key set.
-      const limited = token.includes('.') ? await this.#limited(token).catch(() => null) : null;
+      const limited = token.includes('.') ? await this.#limited(token).catch(nullUnlessUnreachable) : null;
       return limited ?? this.#classic(token, deadline);
     });
   }
@@ -77,4 +78,10 @@ export class Facebook {
     const avatarUrl = fieldsOf(fieldsOf(picture).data).url;
     return toVerified('facebook', { id, displayName: name, email, avatarUrl }, { provider: 'facebook', token });
   }
+}
+
+/** Whoever could not be asked for the keys has taken its time already; the token may be what it should be. */
+function nullUnlessUnreachable(error: unknown): null {
+  if (error instanceof OutboundError) throw error;
+  return null;
 }
