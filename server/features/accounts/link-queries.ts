@@ -17,9 +17,10 @@ export const linkEmail = sql<{ id: string }>(
   'write',
 );
 
+// Whichever of its two unique indexes a concurrent link of the same device meets first.
 export const insertDevice = sql<{ user_id: string }>(
   'accounts_insert_device',
-  'INSERT INTO user_device (id, user_id) VALUES ($2, $1) ON CONFLICT (id) DO NOTHING RETURNING user_id',
+  'INSERT INTO user_device (id, user_id) VALUES ($2, $1) ON CONFLICT DO NOTHING RETURNING user_id',
   'write',
 );
 
