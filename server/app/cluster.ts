@@ -17,6 +17,7 @@ import { RedisPresence } from '../cluster/presence-redis.ts';
 import { RedisLink, type RedisLinkOptions } from '../cluster/redis-link.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
+import { namesRedis } from '../platform/config-options-redis.ts';
 import type { Disposer } from '../platform/dispose.ts';
 import { subsystem } from '../platform/log.ts';
 
@@ -42,8 +43,7 @@ interface Parts {
 /** Joins the cluster on the configured Redis; without one the node has the ports to itself, in memory. */
 export async function joinCluster({ config, log, clock }: Parts, disposer: Disposer): Promise<ClusterPorts> {
   const parts = { config, log: subsystem(log, 'cluster'), clock };
-  const { url, sentinels } = config.redis;
-  return url === '' && sentinels.length === 0 ? stayAlone(parts, disposer) : joinRedis(parts, disposer);
+  return namesRedis(config) ? joinRedis(parts, disposer) : stayAlone(parts, disposer);
 }
 
 async function stayAlone({ config, log, clock }: Parts, disposer: Disposer): Promise<ClusterPorts> {
@@ -84,7 +84,7 @@ async function joinRedis({ config, log, clock }: Parts, disposer: Disposer): Pro
   log.info({ node: nodes.self }, 'joined the cluster');
   const counters = new FallbackCounters({
     shared: new RedisCounters(link),
-    isUp: () => link.isUp,
+    isUp: (key) => link.at(key).isUp,
     own: new MemoryCounters(new MemoryHub(), clock),
     clock,
   });
@@ -97,16 +97,25 @@ function nodeName(config: Config): string {
 }
 
 function redisServer({ redis }: Config): RedisLinkOptions['server'] {
-  if (redis.sentinels.length === 0) return redis.url;
+  if (redis.sentinels.length === 0 && redis.cluster.length === 0) return redis.url;
   const url = redis.url === '' ? undefined : new URL(redis.url);
-  return {
-    sentinels: redis.sentinels.map((address) => {
-      const [host = '', port = '26379'] = address.split(':');
-      return { host, port: Number(port) };
-    }),
-    name: redis.sentinel_master,
+  const account = {
     ...(url?.username ? { username: decodeURIComponent(url.username) } : {}),
     ...(url?.password ? { password: decodeURIComponent(url.password) } : {}),
+  };
+  if (redis.cluster.length > 0) {
+    const cluster = redis.cluster.map((address) => parseAddress(address, 6379));
+    return { cluster, ...account, ...(url?.protocol === 'rediss:' ? { tls: {} } : {}) };
+  }
+  return {
+    sentinels: redis.sentinels.map((address) => parseAddress(address, 26_379)),
+    name: redis.sentinel_master,
+    ...account,
     ...(url && url.pathname.length > 1 ? { db: Number(url.pathname.slice(1)) } : {}),
   };
+}
+
+function parseAddress(address: string, defaultPort: number): { host: string; port: number } {
+  const [host = '', port = defaultPort] = address.split(':');
+  return { host, port: Number(port) };
 }

@@ -149,7 +149,9 @@ export class RedisAsks {
       const { link } = this.#options;
       const since = performance.now();
       const channels = new Set([...this.#open.values()].map(({ node }) => inboxChannel(link, node)));
-      const reply = await link.run((redis) => redis.pubsub('NUMSUB', ...channels));
+      const reply = await link.run((redis) =>
+        link.isCluster ? redis.pubsub('SHARDNUMSUB', ...channels) : redis.pubsub('NUMSUB', ...channels),
+      );
       const silent = new Set([...channels].filter((_, i) => Number(reply[2 * i + 1]) === 0));
       for (const { node, sentAt, reject } of this.#open.values()) {
         if (sentAt > 0 && sentAt < since && silent.has(inboxChannel(link, node))) reject(gone(node, 'unknown'));

@@ -1,6 +1,7 @@
 import { AppError, Code, resourceExhausted, unavailable } from '../platform/errors.ts';
 import { encodeMarked, encodePlain } from './bus-redis-frame.ts';
-import { type RedisLink, translateRedisError } from './redis-link.ts';
+import { translateRedisError } from './redis-errors.ts';
+import type { RedisLink } from './redis-link.ts';
 
 export interface RedisSenderLimits {
   /** Frames that wait to be sent, to be acknowledged, or to come back. */
@@ -139,19 +140,24 @@ export class RedisSender {
 
   #transmit(batch: readonly Outgoing[]): void {
     const deadline = performance.now() + this.#link.limits.commandTimeoutMs;
-    const pipeline = this.#link.commands.pipeline();
+    const { commands, isCluster, markerKey } = this.#link;
+    const pipeline = isCluster ? commands.multi() : commands.pipeline();
+    // A server that is not the master of the slot any more would publish nevertheless, in an order of its own. It
+    // refuses all of a transaction that would write, though this changes nothing.
+    if (isCluster) pipeline.persist(markerKey);
     for (const outgoing of batch) {
       const { channel, payload, sequence } = outgoing;
       outgoing.deadline = deadline;
       outgoing.awaitsReturn = outgoing.wantsReturn && this.#hears(channel);
       this.#sent.set(sequence, outgoing);
       const wire = outgoing.awaitsReturn ? encodeMarked(this.#origin, sequence, payload) : encodePlain(payload);
-      pipeline.publish(channel, wire);
+      if (isCluster) pipeline.spublish(channel, wire);
+      else pipeline.publish(channel, wire);
     }
     pipeline.exec().then(
       (replies) => {
         for (const [i, outgoing] of batch.entries()) {
-          const [error, receivers] = replies?.[i] ?? [new Error('no reply')];
+          const [error, receivers] = replies?.at(i - batch.length) ?? [new Error('no reply')];
           if (error) this.#fail(outgoing, translateRedisError(error));
           else this.#acknowledged(outgoing, Number(receivers));
         }

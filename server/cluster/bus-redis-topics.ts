@@ -1,6 +1,7 @@
 import { type AppError, resourceExhausted, unavailable } from '../platform/errors.ts';
 import { within } from '../platform/within.ts';
-import { type RedisLink, translateRedisError } from './redis-link.ts';
+import { translateRedisError } from './redis-errors.ts';
+import type { RedisLink } from './redis-link.ts';
 
 /** Channels one node may be subscribed to. */
 const maxChannels = 1_000_000;
@@ -55,6 +56,8 @@ export class RedisTopics {
   #restoring: Set<Channel> | undefined;
   #connected = false;
   #scheduled = false;
+  /** Channels whose last command was a SUBSCRIBE. */
+  #subscribed = 0;
 
   constructor(link: RedisLink, events: TopicEvents) {
     this.#link = link;
@@ -64,8 +67,10 @@ export class RedisTopics {
     const close = (): void => this.#break();
     const message = (channel: Buffer, content: Buffer): void =>
       this.#events.onMessage(this.#channels.get(channel.toString())?.members, content);
-    subscriber.on('ready', ready).on('close', close).on('messageBuffer', message);
-    this.#off = () => void subscriber.off('ready', ready).off('close', close).off('messageBuffer', message);
+    const heard = link.isCluster ? 'smessageBuffer' : 'messageBuffer';
+    subscriber.on('ready', ready).on('close', close).on(heard, message);
+    this.#off = () => void subscriber.off('ready', ready).off('close', close).off(heard, message);
+    if (link.isCluster) link.proveSubscriptions(() => this.#prove());
     if (subscriber.status === 'ready') queueMicrotask(ready);
   }
 
@@ -113,9 +118,9 @@ export class RedisTopics {
     this.#changed.clear();
     this.#off();
     if (!this.#connected) return;
-    const { subscriber, limits } = this.#link;
+    const { limits } = this.#link;
     const ended: Promise<unknown>[] = [];
-    while (asked.length > 0) ended.push(subscriber.unsubscribe(...names(asked.splice(-maxPerCommand))));
+    while (asked.length > 0) ended.push(this.#unsubscribe(asked.splice(-maxPerCommand)));
     await within(limits.offlineWaitMs, Promise.all(ended)).catch(() => undefined);
   }
 
@@ -160,20 +165,38 @@ export class RedisTopics {
       channel.asked = 0;
       channel.active = false;
     }
-    const { subscriber } = this.#link;
+    this.#subscribed += starting.length - ending.length;
     if (ending.length > 0) {
-      this.#follow(subscriber.unsubscribe(...names(ending)), () => {
+      this.#follow(this.#unsubscribe(ending), () => {
         for (const { name } of ending) this.#events.onEnded(name);
       });
     }
     if (starting.length > 0) {
-      this.#follow(subscriber.subscribe(...names(starting)), (refusal) => {
+      this.#follow(this.#subscribe(starting), (refusal) => {
         // Only the answer to the last SUBSCRIBE tells that no UNSUBSCRIBE is still under way.
         for (const channel of starting) if (channel.asked === number) this.#answered(channel, refusal);
       });
     }
     for (const channel of channels) this.#tidy(channel);
     this.#checkWhole();
+  }
+
+  #subscribe(channels: readonly Channel[]): Promise<unknown> {
+    const { subscriber, isCluster } = this.#link;
+    return isCluster ? subscriber.ssubscribe(...names(channels)) : subscriber.subscribe(...names(channels));
+  }
+
+  #unsubscribe(channels: readonly Channel[]): Promise<unknown> {
+    const { subscriber, isCluster } = this.#link;
+    return isCluster ? subscriber.sunsubscribe(...names(channels)) : subscriber.unsubscribe(...names(channels));
+  }
+
+  /** A server that the slot has left, perhaps only for a moment, has ended all subscriptions; Redis counts them. */
+  async #prove(): Promise<void> {
+    const { subscriber } = this.#link;
+    const [connection, expected] = [this.#connection, this.#subscribed + 1];
+    const count = await subscriber.ssubscribe(this.#link.key('proof'));
+    if (count !== expected && this.#connected && connection === this.#connection) subscriber.disconnect(true);
   }
 
   /** What Redis says counts on the connection on which it was asked; a broken one is made good by the next. */
@@ -189,8 +212,12 @@ export class RedisTopics {
   }
 
   #answered(channel: Channel, refusal: AppError | undefined): void {
-    if (refusal === undefined) channel.active = true;
-    else channel.asked = 0;
+    if (refusal === undefined) {
+      channel.active = true;
+    } else {
+      channel.asked = 0;
+      this.#subscribed--;
+    }
     for (const { resolve, reject } of channel.waiting) {
       if (refusal === undefined) resolve();
       else reject(refusal);
@@ -223,6 +250,7 @@ export class RedisTopics {
 
   #break(): void {
     this.#connected = false;
+    this.#subscribed = 0;
     this.#restoring = undefined;
     for (const channel of this.#channels.values()) {
       channel.asked = 0;

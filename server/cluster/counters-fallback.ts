@@ -6,8 +6,8 @@ import type { Attempt, LockPolicy, Rate, SharedCounters } from './counters.ts';
 interface Sides {
   /** Those of all nodes. */
   readonly shared: SharedCounters;
-  /** Whether they can be asked at this moment. */
-  readonly isUp: () => boolean;
+  /** Whether they can be asked about the key at this moment. */
+  readonly isUp: (key: string) => boolean;
   /** This node's own. */
   readonly own: SharedCounters;
   readonly clock: Clock;
@@ -27,7 +27,7 @@ const pauseMs = 1000;
  */
 export class FallbackCounters implements SharedCounters {
   readonly #shared: SharedCounters;
-  readonly #isUp: () => boolean;
+  readonly #isUp: (key: string) => boolean;
   readonly #own: SharedCounters;
   readonly #clock: Clock;
   #pausedUntil = Number.NEGATIVE_INFINITY;
@@ -40,12 +40,13 @@ export class FallbackCounters implements SharedCounters {
   }
 
   async take(key: string, rate: Rate, cost?: number): Promise<boolean> {
-    const taken = await this.#ask(() => this.#shared.take(key, rate, cost));
+    const taken = await this.#ask(key, () => this.#shared.take(key, rate, cost));
     return taken === unanswered ? this.#own.take(key, rate, cost) : taken;
   }
 
   async attempt(key: string, policy: LockPolicy): Promise<Attempt | null> {
     const attempt = await this.#ask(
+      key,
       () => this.#shared.attempt(key, policy),
       (late) => late?.released(),
     );
@@ -53,20 +54,24 @@ export class FallbackCounters implements SharedCounters {
     if (attempt === unanswered) return this.#own.attempt(key, policy);
     return {
       failed: async () => {
-        if ((await this.#ask(() => attempt.failed())) !== unanswered) return;
+        if ((await this.#ask(key, () => attempt.failed())) !== unanswered) return;
         await (await this.#own.attempt(key, policy))?.failed();
       },
-      released: async () => void (await this.#ask(() => attempt.released())),
+      released: async () => void (await this.#ask(key, () => attempt.released())),
     };
   }
 
   async reset(key: string): Promise<void> {
-    await Promise.all([this.#own.reset(key), this.#ask(() => this.#shared.reset(key))]);
+    await Promise.all([this.#own.reset(key), this.#ask(key, () => this.#shared.reset(key))]);
   }
 
   /** @param late what to do with an answer that nobody waits for any more. */
-  async #ask<T>(question: () => Promise<T>, late?: (answer: T) => unknown): Promise<T | typeof unanswered> {
-    if (!this.#isUp() || this.#clock.monotonic() < this.#pausedUntil) return unanswered;
+  async #ask<T>(
+    key: string,
+    question: () => Promise<T>,
+    late?: (answer: T) => unknown,
+  ): Promise<T | typeof unanswered> {
+    if (!this.#isUp(key) || this.#clock.monotonic() < this.#pausedUntil) return unanswered;
     const answer = question();
     try {
       // In steps: when the process was busy for long, an answer that has arrived is read before the next step ends.

@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { type Attempt, checkPolicy, checkTake, type LockPolicy, type Rate, type SharedCounters } from './counters.ts';
 import type { RedisLink } from './redis-link.ts';
+import type { RedisPlace } from './redis-place.ts';
 
 /**
- * Counters in Redis, by its clock. Every key goes by itself as soon as it says no more than no key would; how many there
+ * Counters in Redis, by its clock, each at the place of its key. Every key goes by itself as soon as it says no more than no key would; how many there
  * may be is a matter of Redis's `maxmemory` and eviction policy.
  */
 export class RedisCounters implements SharedCounters {
@@ -16,39 +17,42 @@ export class RedisCounters implements SharedCounters {
 
   async take(key: string, rate: Rate, cost = 1): Promise<boolean> {
     checkTake(rate, cost);
-    const bucket = this.#link.key(`counters:bucket:${key}`);
+    const place = this.#link.at(key);
+    const bucket = place.key(`counters:bucket:${key}`);
     const { perSecond, burst } = rate;
-    return (await this.#link.run((redis) => scripted(redis).countersTake(bucket, perSecond, burst, cost))) === 1;
+    return (await place.run((redis) => scripted(redis).countersTake(bucket, perSecond, burst, cost))) === 1;
   }
 
   async attempt(key: string, policy: LockPolicy): Promise<Attempt | null> {
     checkPolicy(policy);
     const { limit, windowMs, lockMs, attemptMs } = policy;
-    const keys = this.#lockKeys(key);
+    const place = this.#link.at(key);
+    const keys = lockKeys(place, key);
     const id = randomBytes(9).toString('base64');
-    const granted = await this.#link.run((redis) =>
+    const granted = await place.run((redis) =>
       scripted(redis).countersAttempt(...keys, id, limit, windowMs, attemptMs),
     );
     if (granted === 0) return null;
     return {
       failed: async () => {
-        await this.#link.run((redis) => scripted(redis).countersFail(...keys, id, limit, windowMs, lockMs));
+        await place.run((redis) => scripted(redis).countersFail(...keys, id, limit, windowMs, lockMs));
       },
       released: async () => {
-        await this.#link.run((redis) => redis.zrem(keys[1], id));
+        await place.run((redis) => redis.zrem(keys[1], id));
       },
     };
   }
 
   async reset(key: string): Promise<void> {
-    const [failures, , lock] = this.#lockKeys(key);
-    await this.#link.run((redis) => redis.del(failures, lock));
+    const place = this.#link.at(key);
+    const [failures, , lock] = lockKeys(place, key);
+    await place.run((redis) => redis.del(failures, lock));
   }
+}
 
-  #lockKeys(key: string): LockKeys {
-    const named = (kind: string): string => this.#link.key(`counters:${kind}:${key}`);
-    return [named('failures'), named('open'), named('lock')];
-  }
+function lockKeys(place: RedisPlace, key: string): LockKeys {
+  const named = (kind: string): string => place.key(`counters:${kind}:${key}`);
+  return [named('failures'), named('open'), named('lock')];
 }
 
 /** Of the failures, of the attempts under way, and of the lock. */

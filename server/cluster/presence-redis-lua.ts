@@ -72,7 +72,7 @@ end
 local function wire(tag, bytes) return string.char(tag) .. varint(#bytes) .. bytes end
 
 -- Publishes a StreamFrame (proto/cluster.proto).
-local function publish(key, body) redis.call('PUBLISH', TOPICS .. key, FRAME .. wire(10, key) .. body) end
+local function publish(key, body) redis.call(PUBLISH, TOPICS .. key, FRAME .. wire(10, key) .. body) end
 
 -- leaves and joins are encoded presences; mark is one more field of the frame, or nothing.
 local SWEEP = '\64\1'
@@ -112,7 +112,7 @@ end
 
 -- Tells the nodes that hold presences that they hold them no more; without fields: any on the stream.
 local function notify(key, fields)
-  redis.call('PUBLISH', NOTICES, FRAME .. cjson.encode({
+  redis.call(PUBLISH, NOTICES, FRAME .. cjson.encode({
     stream = key, fields = fields, stamp = string.format('%.0f', stamp())
   }))
 end
@@ -326,12 +326,18 @@ end
 return {'ok', last_stamp()}
 `;
 
-export const presenceScripts = {
-  presenceChange: prelude + change,
-  presenceRemoveUser: prelude + removeUser,
-  presenceClose: prelude + close,
-  presenceSweep: prelude + sweep,
-  presenceAttach: prelude + attach,
-  presenceReady: prelude + ready,
-  presenceDetach: prelude + detach,
+const scripts = {
+  presenceChange: change,
+  presenceRemoveUser: removeUser,
+  presenceClose: close,
+  presenceSweep: sweep,
+  presenceAttach: attach,
+  presenceReady: ready,
+  presenceDetach: detach,
 } as const;
+
+export type PresenceScript = keyof typeof scripts;
+
+/** The scripts' texts by their names, publishing with that command. */
+export const presenceScripts = (publish: 'PUBLISH' | 'SPUBLISH'): [name: string, lua: string][] =>
+  Object.entries(scripts).map(([name, lua]) => [name, `local PUBLISH = '${publish}'\n${prelude}${lua}`]);

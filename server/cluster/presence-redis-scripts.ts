@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { AppError, Code } from '../platform/errors.ts';
 import { scriptFrameHeader } from './bus-redis-frame.ts';
 import { liveNodesKey } from './nodes-redis-script.ts';
-import { presenceScripts } from './presence-redis-lua.ts';
+import { type PresenceScript, presenceScripts } from './presence-redis-lua.ts';
 import type { RedisLink } from './redis-link.ts';
 import { streamKeyTopic } from './stream.ts';
 
@@ -73,19 +73,21 @@ export const sweepBatch = 200;
 /** How long it is remembered that an epoch was swept. By then its node has noticed. */
 const endMemoryMs = 24 * 60 * 60 * 1000;
 
-type Name = keyof typeof presenceScripts;
 type Argument = string | number | Buffer;
-type Scripted = Record<`${Name}Buffer`, (...args: Argument[]) => Promise<[Buffer, number, ...unknown[]]>>;
+type Scripted = Record<`${PresenceScript}Buffer`, (...args: Argument[]) => Promise<[Buffer, number, ...unknown[]]>>;
 
 /** Calls the scripts of presence-redis-lua.ts. Calls made one after the other are carried out in that order. */
 export class PresenceCalls {
   readonly #link: RedisLink;
   readonly #prefix: string;
   readonly #places: readonly Argument[];
+  /** On a Redis Cluster: a key that is never there. While the slot moves, Redis refuses a script that is called with it. */
+  readonly #guard: readonly string[];
 
   constructor(link: RedisLink) {
     this.#link = link;
     this.#prefix = link.key('presence:');
+    this.#guard = link.isCluster ? [`${this.#prefix}guard`] : [];
     this.#places = [
       this.#prefix,
       link.channel(streamKeyTopic('')),
@@ -194,12 +196,12 @@ export class PresenceCalls {
   }
 
   async #call(
-    script: Name,
+    script: PresenceScript,
     { name, epoch, generation }: Actor,
     args: readonly Argument[],
   ): Promise<{ stamp: number; rest: unknown[] }> {
     const [said, stamp, ...rest] = await this.#link.run((redis) =>
-      scripted(redis)[`${script}Buffer`](name, epoch, generation, ...this.#places, ...args),
+      scripted(redis, this.#link)[`${script}Buffer`](...this.#guard, name, epoch, generation, ...this.#places, ...args),
     );
     const refusal = String(said);
     if (refusal !== 'ok') throw new RefusedError(refusal as Refusal);
@@ -212,10 +214,15 @@ const heldPage = 500;
 /**
  * ioredis sends a script's text with the first call on each connection and its hash from then on, so the calls keep
  * their order; only if somebody empties Redis's script cache is the text sent once more, and late.
+ *
+ * On a Redis Cluster a slot goes to another server key by key, and a script that came upon a key which has gone would
+ * stop half-way. So one that is missing from the start is among its keys: Redis refuses the call before it begins.
  */
-function scripted(redis: Redis): Scripted {
+function scripted(redis: Redis, { isCluster }: RedisLink): Scripted {
   if (!('presenceChangeBuffer' in redis)) {
-    for (const [name, lua] of Object.entries(presenceScripts)) redis.defineCommand(name, { lua, numberOfKeys: 0 });
+    for (const [name, lua] of presenceScripts(isCluster ? 'SPUBLISH' : 'PUBLISH')) {
+      redis.defineCommand(name, { lua, numberOfKeys: isCluster ? 1 : 0 });
+    }
   }
   return redis as unknown as Scripted;
 }

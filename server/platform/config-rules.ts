@@ -1,4 +1,5 @@
 import type { ConfigValues } from './config-options.ts';
+import { redisRules } from './config-options-redis.ts';
 import { addressToUrl } from './config-parse.ts';
 import { socialRules } from './config-social.ts';
 import { workerRules } from './config-workers.ts';
@@ -40,6 +41,7 @@ export const rules: readonly ((values: ConfigValues) => string | null)[] = [
       return `outbound.routes ${(error as Error).message}`;
     }
   },
+  ...redisRules,
   ...socialRules,
   ...workerRules,
 ];

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { ConfigValues } from './config-options.ts';
+import { namesRedis } from './config-options-redis.ts';
 
 export const maxWorkers = 128;
 
@@ -19,8 +20,8 @@ export function longestName(count: number): number {
 /** What more than one worker needs. */
 export const workerRules: readonly ((values: ConfigValues) => string | null)[] = [
   ({ workers, redis }) =>
-    workerCount(workers) > 1 && redis.url === '' && redis.sentinels.length === 0
-      ? `--workers ${workers} needs Redis, over which the workers see each other: set redis.url or redis.sentinels`
+    workerCount(workers) > 1 && !namesRedis({ redis })
+      ? `--workers ${workers} needs Redis, over which the workers see each other: set redis.url, redis.sentinels or redis.cluster`
       : null,
   ({ workers, name }) => {
     const longest = longestName(workerCount(workers));

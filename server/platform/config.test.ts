@@ -188,7 +188,10 @@ describe('rules', () => {
     [{ 'database.url': 'mysql://x' }, /database.url must be of the form/],
     [{ 'session.single_socket': 'maybe' as never }, /session.single_socket must be true or false/],
     [{ workers: 129 }, /workers must be 0-128/],
-    [{ workers: 2 }, /^--workers 2 needs Redis.*: set redis.url or redis.sentinels$/],
+    [{ workers: 2 }, /^--workers 2 needs Redis.*: set redis.url, redis.sentinels or redis.cluster$/],
+    [{ 'redis.cluster': ['a:1'], 'redis.sentinels': ['b:2'] }, /redis.cluster and redis.sentinels cannot both be set/],
+    [{ 'redis.cluster': ['redis://a:1'] }, 'redis.cluster must be of the form host:port'],
+    [{ 'redis.cluster': ['a:1'], 'redis.url': 'redis://me:secret@a/2' }, /redis.url must be .* without a database/],
     [{ ...several, name: 'x'.repeat(14) }, /name must have at most 13 characters with --workers 100/],
     [{ ...several, 'metrics.prometheus_port': 65_437 }, /prometheus_port leaves too few ports for --workers 100/],
     [{ ...several, 'metrics.prometheus_port': 7300 }, /socket.port must not be one of .* metrics ports, 7300-7399/],
@@ -205,8 +208,15 @@ describe('rules', () => {
     const config = { ...several, name: 'x'.repeat(13), 'metrics.prometheus_port': 65_436, 'socket.port': 65_435 };
     expect(configFrom(config).workers).toBe(100);
     expect(configFrom({ workers: 2, 'redis.sentinels': ['127.0.0.1:26379'] }).workers).toBe(2);
+    expect(configFrom({ workers: 2, 'redis.cluster': ['127.0.0.1:7000'] }).workers).toBe(2);
     expect(workerCount(2)).toBe(2);
     expect(workerCount(0)).toBe(availableParallelism());
+  });
+
+  it('takes user, password and TLS of a Redis Cluster from the URL', () => {
+    for (const url of ['redis://me:secret@a', 'rediss://:secret@a:1/', 'redis://a:1/0']) {
+      expect(configFrom({ 'redis.cluster': ['a', 'b.example:7001'], 'redis.url': url }).redis.url).toBe(url);
+    }
   });
 
   it('lists everything that is wrong, without the values', () => {

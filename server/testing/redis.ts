@@ -1,16 +1,35 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import type { RedisLinkOptions } from '../cluster/redis-link.ts';
 import { waitFor } from './wait.ts';
 
+/** One or several servers of a test's own, to which nodes have ways of their own. */
+export interface TestRedisPlace {
+  /** Ends it for good. */
+  stop(): Promise<void>;
+  openWay(): Promise<RedisWay>;
+}
+
+/** One node's way to Redis, which can be stopped up or cut while the other nodes' stay open. */
+export interface RedisWay {
+  readonly server: RedisLinkOptions['server'];
+  /** `performance.now()` of every connection that was attempted. */
+  readonly attempts: readonly number[];
+  /** Nothing passes any more, in either direction, until `heal`; then all of it does. */
+  stall(): void;
+  /** Ends all connections, and every new one at once, until `heal`. */
+  cut(): void;
+  heal(): void;
+  close(): Promise<void>;
+}
+
 /** A Redis of a test's own, which may be treated badly. It keeps nothing on disk. */
-export interface TestRedis {
+export interface TestRedis extends TestRedisPlace {
   readonly url: string;
   readonly port: number;
   /** Of the present process. */
   readonly pid: number;
-  /** Ends it for good. */
-  stop(): Promise<void>;
   /** As a crash would; `restart` brings it back. */
   kill9(): Promise<void>;
   /** A new, empty process on the same port. */
@@ -40,9 +59,10 @@ export async function openTestRedis(): Promise<{ readonly url: string; stop(): P
   return url ? { url, stop: async () => {} } : await startTestRedis();
 }
 
-export async function startTestRedis(): Promise<TestRedis> {
+/** @param more arguments for redis-server */
+export async function startTestRedis(more: readonly string[] = []): Promise<TestRedis> {
   const port = await freePort();
-  let child = await launch(port);
+  let child = await launch(port, more);
   // A test that fails half-way leaves no server behind.
   const atExit = (): void => void child.kill('SIGKILL');
   process.once('exit', atExit);
@@ -65,15 +85,16 @@ export async function startTestRedis(): Promise<TestRedis> {
     kill9: end,
     async restart() {
       await end();
-      child = await launch(port);
+      child = await launch(port, more);
     },
+    openWay: () => new RedisProxy(port).listen(),
     pause: () => void child.kill('SIGSTOP'),
     resume: () => void child.kill('SIGCONT'),
   };
 }
 
-async function launch(port: number): Promise<ChildProcess> {
-  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+async function launch(port: number, more: readonly string[]): Promise<ChildProcess> {
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', ...more];
   const child = spawn('redis-server', [...args, '--loglevel', 'warning'], { stdio: 'ignore' });
   await waitFor('redis-server to start', () => {
     if (child.exitCode !== null) throw new Error(`redis-server has exited with ${child.exitCode}`);
@@ -93,7 +114,7 @@ function answers(port: number): Promise<boolean> {
   });
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   const port = await listen(server);
   await new Promise((closed) => server.close(closed));
@@ -107,9 +128,7 @@ async function listen(server: Server): Promise<number> {
   return address !== null && typeof address === 'object' ? address.port : 0;
 }
 
-/** One node's way to Redis, which can be stopped up or cut while the other nodes' stay open. */
-export class RedisProxy {
-  /** `performance.now()` of every connection that was attempted. */
+export class RedisProxy implements RedisWay {
   readonly attempts: number[] = [];
   readonly #target: number;
   readonly #server: Server;
@@ -127,18 +146,24 @@ export class RedisProxy {
     return `redis://127.0.0.1:${this.#port}`;
   }
 
+  get server(): string {
+    return this.url;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
   async listen(): Promise<this> {
     this.#port = await listen(this.#server);
     return this;
   }
 
-  /** Nothing passes any more, in either direction, until `heal`; then all of it does. */
   stall(): void {
     this.#state = 'stalled';
     for (const socket of this.#sockets) socket.pause();
   }
 
-  /** Ends all connections, and every new one at once, until `heal`. */
   cut(): void {
     this.#state = 'cut';
     for (const socket of this.#sockets) socket.destroy();

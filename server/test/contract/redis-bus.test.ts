@@ -7,27 +7,29 @@ import { RedisLink, type RedisLinkLimits } from '../../cluster/redis-link.ts';
 import { systemClock } from '../../platform/clock.ts';
 import { Code } from '../../platform/errors.ts';
 import { unique } from '../../testing/names.ts';
-import { RedisProxy, redisAvailable, startTestRedis, type TestRedis } from '../../testing/redis.ts';
+import { redisAvailable, startTestRedis, type TestRedis, type TestRedisPlace } from '../../testing/redis.ts';
+import { startTestRedisCluster } from '../../testing/redis-cluster.ts';
 import { type BusCluster, busContract } from './bus.ts';
 import { type NodesCluster, nodesContract } from './nodes.ts';
 import { at, CountingLog, eventually, Random, rejection } from './support.ts';
 
 if (redisAvailable) {
-  contracts();
+  contracts('redis', () => startTestRedis());
+  contracts('redis cluster', () => startTestRedisCluster());
   describe('redis faults', faults);
 } else {
   describe.skip('redis', () => it('needs redis-server', () => {}));
 }
 
-function contracts(): void {
-  let redis: TestRedis;
+function contracts(name: string, start: () => Promise<TestRedisPlace>): void {
+  let redis: TestRedisPlace;
   beforeAll(async () => {
-    redis = await startTestRedis();
+    redis = await start();
   });
-  afterAll(() => redis.stop());
+  afterAll(() => redis?.stop());
 
-  busContract('redis', () => makeBusCluster(redis));
-  nodesContract('redis', () => makeNodesCluster(redis));
+  busContract(name, () => makeBusCluster(redis));
+  nodesContract(name, () => makeNodesCluster(redis));
 }
 
 function faults(): void {
@@ -320,10 +322,15 @@ interface NodeOptions {
 type Node = Awaited<ReturnType<typeof makeNode>>;
 
 /** A node with a way to Redis of its own, which can be cut. */
-async function makeNode(redis: TestRedis, name: string, options: NodeOptions = {}) {
+async function makeNode(redis: TestRedisPlace, name: string, options: NodeOptions = {}) {
   const log = new CountingLog();
-  const proxy = await new RedisProxy(redis.port).listen();
-  const link = new RedisLink({ server: proxy.url, log, prefix: options.prefix ?? 'test', limits: options.link ?? {} });
+  const proxy = await redis.openWay();
+  const link = new RedisLink({
+    server: proxy.server,
+    log,
+    prefix: options.prefix ?? 'test',
+    limits: options.link ?? {},
+  });
   const bus = await RedisBus.open(link, { node: name, log, limits: options.bus ?? {} });
   const close = async (): Promise<void> => {
     await bus.close();
@@ -333,7 +340,7 @@ async function makeNode(redis: TestRedis, name: string, options: NodeOptions = {
   return { proxy, link, bus, log, close };
 }
 
-async function makeBusCluster(redis: TestRedis): Promise<BusCluster> {
+async function makeBusCluster(redis: TestRedisPlace): Promise<BusCluster> {
   const prefix = unique('bus');
   const nodes = await Promise.all(['a', 'b', 'c'].map((name) => makeNode(redis, name, { prefix })));
   return {
@@ -345,7 +352,7 @@ async function makeBusCluster(redis: TestRedis): Promise<BusCluster> {
   };
 }
 
-async function makeNodesCluster(redis: TestRedis): Promise<NodesCluster> {
+async function makeNodesCluster(redis: TestRedisPlace): Promise<NodesCluster> {
   const prefix = unique('nodes');
   const closers: (() => Promise<void>)[] = [];
   return {

@@ -6,7 +6,7 @@ import { callRegister } from '../../cluster/nodes-redis-script.ts';
 import { RedisPresence } from '../../cluster/presence-redis.ts';
 import { RedisLink } from '../../cluster/redis-link.ts';
 import { systemClock } from '../../platform/clock.ts';
-import { RedisProxy, type TestRedis } from '../../testing/redis.ts';
+import type { TestRedisPlace } from '../../testing/redis.ts';
 import { CountingLog, eventually } from './support.ts';
 
 export type RedisNode = Awaited<ReturnType<typeof makeNode>>;
@@ -16,10 +16,10 @@ const patience = { offlineWaitMs: 300, commandTimeoutMs: 1000, connectTimeoutMs:
 const impatience = { ...patience, retryMinMs: 20, retryMaxMs: 100, attemptGapMs: 20 };
 
 /** A node with all its ports on that Redis; `prefix` is its cluster's. */
-export async function makeNode(redis: TestRedis, name: string, prefix: string, { impatient = false } = {}) {
+export async function makeNode(redis: TestRedisPlace, name: string, prefix: string, { impatient = false } = {}) {
   const log = new CountingLog();
-  const proxy = await new RedisProxy(redis.port).listen();
-  const link = new RedisLink({ server: proxy.url, log, prefix, limits: impatient ? impatience : {} });
+  const proxy = await redis.openWay();
+  const link = new RedisLink({ server: proxy.server, log, prefix, limits: impatient ? impatience : {} });
   const bus = await RedisBus.open(link, { node: name, log });
   // Nobody dies by himself: the tests say who is given up, and when he notices.
   const timing = { heartbeatMs: 60_000, deadMs: 600_000 };

@@ -8,7 +8,8 @@ import { makeStream, type Stream, streamKey, streamTopic } from '../../cluster/s
 import { allChanges, decodeStreamFrame, type StreamMessage } from '../../cluster/stream-frame.ts';
 import { AppError, Code } from '../../platform/errors.ts';
 import { unique } from '../../testing/names.ts';
-import { redisAvailable, startTestRedis, type TestRedis } from '../../testing/redis.ts';
+import { redisAvailable, startTestRedis, type TestRedis, type TestRedisPlace } from '../../testing/redis.ts';
+import { startTestRedisCluster } from '../../testing/redis-cluster.ts';
 import { countersContract } from './counters.ts';
 import { presenceContract } from './presence.ts';
 import { StreamLog, showAll } from './presence-check.ts';
@@ -20,24 +21,32 @@ if (redisAvailable) suites();
 else describe.skip('redis', () => it('needs redis-server', () => {}));
 
 function suites(): void {
-  let redis: TestRedis;
-  beforeAll(async () => {
-    redis = await startTestRedis();
-  });
-  afterAll(() => redis.stop());
-
-  presenceContract('redis', () => makePresenceCluster(redis), { seeds: 30, steps: 100, timeoutMs: 60_000 });
-
+  contracts('redis', { start: startTestRedis, seeds: 30 });
+  contracts('redis cluster', { start: startTestRedisCluster, seeds: 10 });
   describe('presence: redis, faults', faults);
+}
 
-  countersContract('redis', async () => {
+function contracts(
+  name: string,
+  { start, seeds }: { readonly start: () => Promise<TestRedisPlace>; readonly seeds: number },
+): void {
+  let redis: TestRedisPlace;
+  beforeAll(async () => {
+    redis = await start();
+  });
+  afterAll(() => redis?.stop());
+
+  presenceContract(name, () => makePresenceCluster(redis), { seeds, steps: 100, timeoutMs: 60_000 });
+
+  countersContract(name, async () => {
     const prefix = unique('counters:');
-    const links = [0, 1, 2].map(() => new RedisLink({ server: redis.url, log: new CountingLog(), prefix }));
+    const ways = await Promise.all([0, 1, 2].map(() => redis.openWay()));
+    const links = ways.map(({ server }) => new RedisLink({ server, log: new CountingLog(), prefix }));
     return {
       counters: links.map((link) => new RedisCounters(link)),
       advance: (ms) => sleep(ms),
       now: () => Date.now(),
-      close: async () => void (await Promise.all(links.map((link) => link.close()))),
+      close: async () => void (await Promise.all([...links, ...ways].map((each) => each.close()))),
     };
   });
 }
@@ -365,7 +374,7 @@ const streams = [
 
 const someone = { userId: 'ann', username: 'Ann', hidden: false, persistence: false, status: '' };
 
-async function makePresenceCluster(redis: TestRedis): Promise<PresenceCluster> {
+async function makePresenceCluster(redis: TestRedisPlace): Promise<PresenceCluster> {
   const prefix = unique('presence:');
   const nodes = await Promise.all(['a', 'b', 'c'].map((name) => makeNode(redis, name, prefix)));
   const all = [...nodes];
