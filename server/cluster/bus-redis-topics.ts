@@ -1,5 +1,6 @@
 import { type AppError, resourceExhausted, unavailable } from '../platform/errors.ts';
 import { within } from '../platform/within.ts';
+import { reconnect } from './redis-connections.ts';
 import { translateRedisError } from './redis-errors.ts';
 import type { RedisLink } from './redis-link.ts';
 
@@ -196,7 +197,7 @@ export class RedisTopics {
     const { subscriber } = this.#link;
     const [connection, expected] = [this.#connection, this.#subscribed + 1];
     const count = await subscriber.ssubscribe(this.#link.key('proof'));
-    if (count !== expected && this.#connected && connection === this.#connection) subscriber.disconnect(true);
+    if (count !== expected && this.#connected && connection === this.#connection) reconnect(subscriber);
   }
 
   /** What Redis says counts on the connection on which it was asked; a broken one is made good by the next. */

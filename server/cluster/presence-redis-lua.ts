@@ -10,7 +10,8 @@ import { maxEventPresences } from './presence.ts';
  *   generation, which rises with every repair, so that a command that was long under way changes nothing any more;
  *   '~' behind it while the node compares, '!' while it writes everything anew;
  * - `ended:<node>`: the last epoch that was swept;
- * - `stamp`: rises with every change; `born`: made when the first node came.
+ * - `stamp`: rises with every change; `born`: made when the first node came;
+ * - `reign`: which server (RedisPlace.instance) has answered since when, as a hash of `id` and the `stamp` at that time.
  *
  * A script first looks whether the calling node may still act. If not, the reply is [reason], and nothing has changed.
  */
@@ -292,7 +293,11 @@ return {'ok', last_stamp(), 0, 0}
 
 /**
  * The node begins a repair under a new generation: the GENERATION of the call. Arguments: the highest stamp it has
- * seen. Reply: 'ok', stamp, when Redis was last empty, '~' if it has what the node wrote, else '!'.
+ * seen, on which server that was, which server this is. Reply: 'ok', stamp, when Redis was last empty, '~' if it has
+ * what the node wrote, else '!'.
+ *
+ * A server that took over may not have got the last changes. Nodes write to it only after they have attached, so the
+ * stamp that the first one finds is how far it had got, however many changes there are when others come.
  */
 const attach = `
 if ended(NAME) >= tonumber(EPOCH) then return {'swept'} end
@@ -300,8 +305,14 @@ if not registered(NAME, EPOCH) then return {'unregistered'} end
 local last, found = last_stamp(), mark()
 -- The call itself was long under way.
 if found and tonumber(string.match(found, '^%d+')) > tonumber(GENERATION) then return {'stale'} end
+local seen, seen_on, server, reign = tonumber(ARGV[9]), ARGV[10], ARGV[11], PREFIX .. 'reign'
+if redis.call('HGET', reign, 'id') ~= server then
+  redis.call('HSET', reign, 'id', server, 'stamp', string.format('%.0f', last))
+end
+local kept = last
+if seen_on ~= server then kept = tonumber(redis.call('HGET', reign, 'stamp')) end
 local state = '~'
-if not found or found:sub(-1) == '!' or last < tonumber(ARGV[9]) then state = '!' end
+if not found or found:sub(-1) == '!' or kept < seen then state = '!' end
 redis.call('HSET', PREFIX .. 'marks', EPOCH .. ':' .. NAME, GENERATION .. state)
 local time = redis.call('TIME')
 redis.call('SET', PREFIX .. 'born', time[1] .. '.' .. time[2], 'NX')

@@ -46,6 +46,8 @@ export class PresenceRepair {
   #generation = 0;
   #readyGeneration = '';
   #born: string | undefined;
+  /** Which server has answered the last attempt. */
+  #server = '';
   #need: RepairNeed = {};
   #requests = 0;
   #running: Promise<void> | undefined;
@@ -124,7 +126,8 @@ export class PresenceRepair {
     const { calls, held, nodes } = this.#deps;
     const self = nodes.self;
     const generation = `${++this.#generation}`;
-    const attached = await calls.attach({ ...self, generation }, held.lastStamp);
+    const attached = await calls.attach({ ...self, generation }, { stamp: held.lastStamp, server: this.#server });
+    this.#server = attached.server;
     // Replies that came before this one have been dealt with by then, and no others are on their way.
     await turn();
     const actor = { ...self, generation: attached.generation };

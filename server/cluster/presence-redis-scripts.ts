@@ -139,14 +139,22 @@ export class PresenceCalls {
     return { count: rest[0] as number, more: rest[1] === 1 };
   }
 
-  /** `intact`: Redis has what the node wrote; `born` changes when Redis has lost everything. */
+  /**
+   * `intact`: Redis has what the node wrote; `born` changes when Redis has lost everything.
+   *
+   * @param seen the highest stamp that the node has seen, and the `server` on which that was: that of the last `attach`
+   */
   async attach(
     actor: Actor,
-    lastStamp: number,
-  ): Promise<{ stamp: number; born: string; intact: boolean; generation: string }> {
-    const { stamp, rest } = await this.#call('presenceAttach', actor, [lastStamp]);
+    seen: { readonly stamp: number; readonly server: string },
+  ): Promise<{ stamp: number; born: string; intact: boolean; generation: string; server: string }> {
+    let server = '';
+    const { stamp, rest } = await this.#call('presenceAttach', actor, () => {
+      server = this.#link.instance;
+      return [seen.stamp, seen.server, server];
+    });
     const state = String(rest[1]);
-    return { stamp, born: String(rest[0]), intact: state === '~', generation: `${actor.generation}${state}` };
+    return { stamp, born: String(rest[0]), intact: state === '~', generation: `${actor.generation}${state}`, server };
   }
 
   async ready(actor: Actor, generation: string): Promise<void> {
@@ -198,11 +206,13 @@ export class PresenceCalls {
   async #call(
     script: PresenceScript,
     { name, epoch, generation }: Actor,
-    args: readonly Argument[],
+    args: readonly Argument[] | (() => readonly Argument[]),
   ): Promise<{ stamp: number; rest: unknown[] }> {
-    const [said, stamp, ...rest] = await this.#link.run((redis) =>
-      scripted(redis, this.#link)[`${script}Buffer`](...this.#guard, name, epoch, generation, ...this.#places, ...args),
-    );
+    const [said, stamp, ...rest] = await this.#link.run((redis) => {
+      const own = typeof args === 'function' ? args() : args;
+      const call = scripted(redis, this.#link);
+      return call[`${script}Buffer`](...this.#guard, name, epoch, generation, ...this.#places, ...own);
+    });
     const refusal = String(said);
     if (refusal !== 'ok') throw new RefusedError(refusal as Refusal);
     return { stamp, rest };

@@ -30,11 +30,6 @@ export class Pacer {
     this.#nextAttemptAt = at + attemptGapMs;
     return at - now;
   }
-
-  /** Whether a connection that works may be given up for another one. */
-  mayReconnect(): boolean {
-    return performance.now() > this.#nextAttemptAt + this.#limits.retryMaxMs;
-  }
 }
 
 /** What a connection is for. */
@@ -87,10 +82,14 @@ export class RedisConnections {
       reconnectOnError: (error) => {
         if (!isElsewhere(error)) return false;
         this.#slots?.moved(error.message);
-        return pacer.mayReconnect();
+        const now = performance.now();
+        if (isEnding(redis) || now < leftAt + retryMaxMs) return false;
+        leftAt = now;
+        return true;
       },
     };
-    const redis = this.#create(options, { slot, target, leader });
+    let leftAt = Number.NEGATIVE_INFINITY;
+    const redis: Redis = this.#create(options, { slot, target, leader });
     redis.on('error', (error) => this.complain(error.message));
     redis.on('end', () => {
       if (!this.#closed) setTimeout(() => this.#revive(redis), retryMaxMs).unref();
@@ -134,6 +133,13 @@ export class RedisConnections {
     if (!this.#closed && redis.status === 'end') redis.connect().catch(() => undefined);
   }
 }
+
+/** Gives the connection up for another one, soon; harmless to be called again until then. */
+export function reconnect(redis: Redis): void {
+  if (!isEnding(redis)) redis.disconnect(true);
+}
+
+const isEnding = (redis: Redis): boolean => redis.stream?.writableEnded === true;
 
 function isClusterServer(server: string | RedisOptions | RedisClusterServer): server is RedisClusterServer {
   return typeof server === 'object' && 'cluster' in server;

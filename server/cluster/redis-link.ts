@@ -1,6 +1,6 @@
 import type { Redis, RedisOptions } from 'ioredis';
 import type { ClusterLog } from './bus.ts';
-import { Pacer, RedisConnections } from './redis-connections.ts';
+import { Pacer, RedisConnections, reconnect } from './redis-connections.ts';
 import { RedisPlace, type RedisPlaceLimits } from './redis-place.ts';
 import { hashSlot, type RedisClusterServer, spreadTags, type Target } from './redis-slots.ts';
 import { Watch } from './redis-watch.ts';
@@ -117,8 +117,12 @@ export class RedisLink extends RedisPlace {
   /** The order among what is published and what scripts do is that of one server, so both connections go to one. */
   #follow(): void {
     if (!this.isCluster || this.commands.status !== 'ready' || this.subscriber.status !== 'ready') return;
+    if (!this.#isTogether()) reconnect(this.subscriber);
+  }
+
+  #isTogether(): boolean {
     const [leads, follows] = [this.target.address, this.#subscriberTarget.address];
-    if (leads?.host !== follows?.host || leads?.port !== follows?.port) this.subscriber.disconnect(true);
+    return leads?.host === follows?.host && leads?.port === follows?.port;
   }
 
   /**
@@ -127,7 +131,10 @@ export class RedisLink extends RedisPlace {
    */
   #mindMoves(): void {
     const { subscriber } = this;
-    const leave = (): void => subscriber.disconnect(true);
+    const leave = (): void => {
+      reconnect(subscriber);
+      if (this.#isTogether()) reconnect(this.commands);
+    };
     subscriber.on('ready', () => this.#follow());
     subscriber.on('moved', leave);
     subscriber.on('error', ({ message }: Error) => {

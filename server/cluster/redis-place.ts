@@ -138,6 +138,11 @@ export class RedisPlace {
   /** Equal as long as this place has kept everything (see `onLost`). */
   async instanceId(): Promise<string> {
     await this.ready(this.limits.offlineWaitMs);
+    return this.instance;
+  }
+
+  /** The same for what is sent at this moment, in `run`. */
+  get instance(): string {
     return `${this.#runId}.${this.#marker}`;
   }
 

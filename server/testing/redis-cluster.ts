@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { hashSlot } from '../cluster/redis-slots.ts';
 import { freePort, RedisProxy, type RedisWay, startTestRedis, type TestRedis, type TestRedisPlace } from './redis.ts';
-import { waitFor } from './wait.ts';
+import { sleep, waitFor } from './wait.ts';
 
 /** A Redis Cluster of a test's own. Servers remember who they are, and nothing else, when they are restarted. */
 export interface TestRedisCluster extends TestRedisPlace {
@@ -18,12 +18,14 @@ export interface TestRedisCluster extends TestRedisPlace {
   command(server: TestRedis, ...words: readonly (string | number)[]): Promise<unknown>;
   /** Gives the key's slot to the server, with all that is in it. `between` is called when half of the keys have moved. */
   move(key: string, to: TestRedis, between?: () => Promise<void>): Promise<void>;
+  /** Makes a replica the master, with its master's help. */
+  handOver(to: TestRedis): Promise<void>;
   /** Resolves when all servers that run find that the cluster works. */
   works(): Promise<void>;
 }
 
 /** How long the servers take to find that one of them is gone. */
-const nodeTimeoutMs = 1000;
+const nodeTimeoutMs = 600;
 const masters = 3;
 
 /** @param replica with a replica of the first master, which takes over when that is gone */
@@ -53,6 +55,7 @@ export async function startTestRedisCluster({ replica = false } = {}): Promise<T
     openWay: () => openWay(servers),
     owner: (key) => owner(servers, command, hashSlot(key)),
     move: (key, to, between) => move(cluster, hashSlot(key), to, between),
+    handOver: (to) => handOver(to, command),
     works: () => works(servers, command),
     async stop() {
       for (const client of clients.values()) client.disconnect();
@@ -81,10 +84,26 @@ async function assemble(servers: readonly TestRedis[], busPorts: readonly number
   const firstId = await command(first, 'CLUSTER', 'MYID');
   for (const server of servers.slice(masters)) {
     await command(server, 'CLUSTER', 'REPLICATE', String(firstId));
-    await waitFor('the replica to have all', async () =>
-      String(await command(server, 'INFO', 'replication')).includes('master_link_status:up'),
-    );
+    await replicates(server, command);
   }
+  // Who has not heard of the replica yet would give it no vote.
+  const knows = async (server: TestRedis): Promise<boolean> =>
+    ((await command(server, 'CLUSTER', 'REPLICAS', String(firstId))) as string[]).length === servers.length - masters;
+  for (const server of servers) await waitFor('all to know the replica', () => knows(server));
+}
+
+const replicates = (server: TestRedis, command: Command): Promise<unknown> =>
+  waitFor('the replica to have all', async () =>
+    String(await command(server, 'INFO', 'replication')).includes('master_link_status:up'),
+  );
+
+async function handOver(to: TestRedis, command: Command): Promise<void> {
+  await replicates(to, command);
+  // The others have one vote for this in two node timeouts.
+  await sleep(2 * nodeTimeoutMs);
+  const isMaster = async (): Promise<boolean> => String(await command(to, 'ROLE')).startsWith('master');
+  await command(to, 'CLUSTER', 'FAILOVER');
+  await waitFor('the replica to be the master', isMaster);
 }
 
 async function works(servers: readonly TestRedis[], command: Command): Promise<void> {

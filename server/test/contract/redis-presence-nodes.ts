@@ -20,6 +20,7 @@ export async function makeNode(redis: TestRedisPlace, name: string, prefix: stri
   const log = new CountingLog();
   const proxy = await redis.openWay();
   const link = new RedisLink({ server: proxy.server, log, prefix, limits: impatient ? impatience : {} });
+  await link.ready(5000);
   const bus = await RedisBus.open(link, { node: name, log });
   // Nobody dies by himself: the tests say who is given up, and when he notices.
   const timing = { heartbeatMs: 60_000, deadMs: 600_000 };

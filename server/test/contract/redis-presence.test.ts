@@ -128,7 +128,12 @@ function faults(): void {
   /** Nothing is left in Redis when all sessions are closed. */
   const isEmpty = async (): Promise<void> => {
     const keys = await c.link.run((client) => client.keys(`${prefix}presence:*`));
-    expect(keys.map((key) => key.slice(`${prefix}presence:`.length)).sort()).toEqual(['born', 'marks', 'stamp']);
+    expect(keys.map((key) => key.slice(`${prefix}presence:`.length)).sort()).toEqual([
+      'born',
+      'marks',
+      'reign',
+      'stamp',
+    ]);
   };
 
   it.each([
@@ -270,7 +275,7 @@ function faults(): void {
     const actor = { ...directory.self, generation: '1' };
     await presence.reannounce();
     await rejection(late.close(actor, streamKey(at(streams, 0))), Code.UNAVAILABLE);
-    await rejection(late.attach(actor, 0), Code.UNAVAILABLE);
+    await rejection(late.attach(actor, { stamp: 0, server: '' }), Code.UNAVAILABLE);
     expect([...log.values()].flatMap(({ entries }) => entries)).toEqual([]);
   });
 
