@@ -90,7 +90,7 @@ export class RedisConnections {
     };
     let leftAt = Number.NEGATIVE_INFINITY;
     const redis: Redis = this.#create(options, { slot, target, leader });
-    redis.on('error', (error) => this.complain(error.message));
+    redis.on('error', (error) => this.complain(isMiscount(error) ? miscount : error.message));
     redis.on('end', () => {
       if (!this.#closed) setTimeout(() => this.#revive(redis), retryMaxMs).unref();
     });
@@ -133,6 +133,11 @@ export class RedisConnections {
     if (!this.#closed && redis.status === 'end') redis.connect().catch(() => undefined);
   }
 }
+
+const miscount = 'Command queue state error';
+
+/** ioredis has got a reply that it did not wait for. The text has the reply in it. */
+export const isMiscount = ({ message }: Error): boolean => message.startsWith(miscount);
 
 /** Gives the connection up for another one, soon; harmless to be called again until then. */
 export function reconnect(redis: Redis): void {

@@ -1,6 +1,6 @@
 import type { Redis, RedisOptions } from 'ioredis';
 import type { ClusterLog } from './bus.ts';
-import { Pacer, RedisConnections, reconnect } from './redis-connections.ts';
+import { isMiscount, Pacer, RedisConnections, reconnect } from './redis-connections.ts';
 import { RedisPlace, type RedisPlaceLimits } from './redis-place.ts';
 import { hashSlot, type RedisClusterServer, spreadTags, type Target } from './redis-slots.ts';
 import { Watch } from './redis-watch.ts';
@@ -137,8 +137,8 @@ export class RedisLink extends RedisPlace {
     };
     subscriber.on('ready', () => this.#follow());
     subscriber.on('moved', leave);
-    subscriber.on('error', ({ message }: Error) => {
-      if (message.startsWith('Command queue state error')) leave();
+    subscriber.on('error', (error: Error) => {
+      if (isMiscount(error)) leave();
     });
   }
 }

@@ -1,12 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { RedisBus } from '../../cluster/bus-redis.ts';
 import type { NewPresence, Presence } from '../../cluster/presence.ts';
-import { RedisLink } from '../../cluster/redis-link.ts';
+import { RedisLink, type RedisLinkOptions } from '../../cluster/redis-link.ts';
 import { hashSlot } from '../../cluster/redis-slots.ts';
 import { makeStream, streamTopic } from '../../cluster/stream.ts';
 import { Code } from '../../platform/errors.ts';
 import { unique } from '../../testing/names.ts';
-import { redisAvailable, type TestRedis } from '../../testing/redis.ts';
+import { redisAvailable, type TestRedis, type TestRedisPlace } from '../../testing/redis.ts';
 import { startTestRedisCluster, type TestRedisCluster } from '../../testing/redis-cluster.ts';
 import { showAll } from './presence-check.ts';
 import { makeNode, type RedisNode } from './redis-presence-nodes.ts';
@@ -259,19 +259,19 @@ describe.skipIf(!redisAvailable)('the ports on a redis cluster that changes', ()
     await redis.works();
   });
 
-  it('finds the others when only one server that is known answers', async () => {
-    expect(a.link.isCluster).toBe(true);
-    const seeds = {
-      cluster: [
-        { host: '127.0.0.1', port: 1 },
-        { host: '127.0.0.1', port: at(redis.servers, 2).port },
-      ],
-    };
-    const way = { ...redis, openWay: async () => ({ ...(await redis.openWay()), server: seeds }) };
-    const node = await makeNode(way, 'd', prefix, { impatient: true });
+  it('finds the others when only one server that is known answers, and says its password to all', async () => {
+    for (const server of redis.servers) await redis.command(server, 'CONFIG', 'SET', 'requirepass', 'secret');
+    const cluster = [1, at(redis.servers, 2).port].map((port) => ({ host: '127.0.0.1', port }));
+    const reached = (server: RedisLinkOptions['server']): TestRedisPlace => ({
+      ...redis,
+      openWay: async () => ({ ...(await redis.openWay()), server }),
+    });
+    const node = await makeNode(reached({ cluster, password: 'secret' }), 'd', prefix, { impatient: true });
     await node.bus.subscribe('y', () => {});
     await node.bus.publish('y', new Uint8Array([1]));
     expect((await a.directory.list()).map(({ name }) => name)).toContain('d');
+    expect(await node.link.at('x').run((client) => client.ping())).toBe('PONG');
     await node.close();
+    for (const server of redis.servers) await redis.command(server, 'CONFIG', 'SET', 'requirepass', '');
   });
 });

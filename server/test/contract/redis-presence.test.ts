@@ -269,6 +269,31 @@ function faults(): void {
     expect(showAll(await b.presence.list(at(streams, 0)))).toEqual(showAll([...held.flat(), ...fresh].filter(inLobby)));
   });
 
+  it('knows what a server that took over had not got, whoever has written to it before', async () => {
+    const calls = new PresenceCalls(c.link);
+    await fullOf(a, 3);
+    const seen = {
+      stamp: Number(await c.link.run((client) => client.get(`${prefix}presence:stamp`))),
+      server: 'before',
+    };
+    // The new one had got all but two changes.
+    await c.link.run((client) => client.hset(`${prefix}presence:reign`, 'id', seen.server));
+    await c.link.run((client) => client.set(`${prefix}presence:stamp`, seen.stamp - 2));
+    const attach = (node: RedisNode, generation: number, stamp: number) =>
+      calls.attach({ ...node.directory.self, generation: `${generation}` }, { ...seen, stamp });
+    expect((await attach(b, 1000, seen.stamp - 2)).intact).toBe(true);
+    await fullOf(c, 3);
+    const now = await attach(a, 1000, seen.stamp);
+    expect(now.stamp).toBeGreaterThan(seen.stamp);
+    expect(now.intact).toBe(false);
+    // What was seen on this server itself it has, if it is not newer than the last.
+    const again = { stamp: now.stamp, server: now.server };
+    expect((await calls.attach({ ...b.directory.self, generation: '1001' }, again)).intact).toBe(true);
+    expect((await calls.attach({ ...b.directory.self, generation: '1002' }, { ...again, stamp: 1e18 })).intact).toBe(
+      false,
+    );
+  });
+
   it('refuses commands that were under way since before a repair', async () => {
     const { link, directory, presence } = a;
     const late = new PresenceCalls(link);
