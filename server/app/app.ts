@@ -171,6 +171,7 @@ async function build(
   };
   const http = new HttpGateway({
     gateway,
+    rawRoutes: all.flatMap((feature) => feature.rawRoutes ?? []),
     config,
     metrics,
     log: subsystem(log, 'http'),

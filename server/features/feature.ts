@@ -9,6 +9,7 @@ import type { Outbound } from '../platform/outbound.ts';
 import type { Database } from '../store/database.ts';
 import type { Transaction } from '../store/transaction.ts';
 import type { Method } from '../wire/method.ts';
+import type { RawRoute } from '../wire/raw-route.ts';
 import type { SocketSession } from '../wire/session.ts';
 
 /** What every feature may build on; the application makes one per node. */
@@ -54,6 +55,8 @@ export interface ExportList {
 export interface Feature {
   readonly name: string;
   readonly methods: readonly Method[];
+  /** What is served over HTTP for third parties. */
+  readonly rawRoutes?: readonly RawRoute[];
   readonly userData?: UserData;
   start?(): Promise<void>;
   /** Called after all sockets are gone and no call is in flight. */

@@ -21,7 +21,8 @@ export const iapOptions = [
     type: 'string',
     default: '',
     secret: true,
-    description: 'Last part of the path that the App Store sends its notifications to, which nobody may guess.',
+    description:
+      'Last part of the path that the App Store sends its notifications to: one segment, which nobody may guess.',
   },
   {
     key: 'iap.apple.bundle_ids',
@@ -54,7 +55,8 @@ export const iapOptions = [
     type: 'string',
     default: '',
     secret: true,
-    description: 'Last part of the path that Google Play sends its notifications to, which nobody may guess.',
+    description:
+      'Last part of the path that Google Play sends its notifications to: one segment, which nobody may guess.',
   },
   {
     key: 'iap.huawei.public_key',

@@ -149,6 +149,20 @@ export const limitOptions = [
     description: 'Imports of friends that may wait for others; further ones are left out.',
   },
   {
+    key: 'limits.store_notifications_concurrent',
+    type: 'int',
+    default: 8,
+    min: 1,
+    description: 'Notifications of app stores that are handled at once.',
+  },
+  {
+    key: 'limits.store_notifications_queued',
+    type: 'int',
+    default: 100,
+    min: 0,
+    description: 'Notifications of app stores that may wait for others; further ones are sent away with 503.',
+  },
+  {
     key: 'limits.rate_buckets',
     type: 'int',
     default: 100000,

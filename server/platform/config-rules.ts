@@ -33,6 +33,11 @@ export const rules: readonly ((values: ConfigValues) => string | null)[] = [
     database.url !== '' && !/^postgres(ql)?:\/\/./i.test(database.url)
       ? 'database.url must be of the form postgresql://user:password@host:port/name'
       : null,
+  // What is escaped in a path is unescaped before it is split into segments.
+  ({ iap }) =>
+    [iap.apple, iap.google].some(({ notifications_endpoint_id: id }) => id.includes('/') || /^\.\.?$/.test(id))
+      ? 'iap.*.notifications_endpoint_id must be one segment of a path'
+      : null,
   ({ outbound }) => {
     try {
       routesOf(outbound.routes);

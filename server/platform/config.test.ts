@@ -186,6 +186,8 @@ describe('rules', () => {
     [{ 'auth.bcrypt_cost': 3 }, /auth.bcrypt_cost must be 4-20/],
     [{ 'database.address': ['user:pa/ss word@'] }, /database.address must be of the form/],
     [{ 'database.url': 'mysql://x' }, /database.url must be of the form/],
+    [{ 'iap.apple.notifications_endpoint_id': 'a/b' }, /notifications_endpoint_id must be one segment of a path/],
+    [{ 'iap.google.notifications_endpoint_id': '..' }, /notifications_endpoint_id must be one segment of a path/],
     [{ 'session.single_socket': 'maybe' as never }, /session.single_socket must be true or false/],
     [{ workers: 129 }, /workers must be 0-128/],
     [{ workers: 2 }, /^--workers 2 needs Redis.*: set redis.url, redis.sentinels or redis.cluster$/],

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Gateway } from '../gateway/gateway.ts';
-import { clientAddress } from '../platform/client-address.ts';
+import type { ApiEntry } from '../gateway/registry.ts';
+import { type ClientAddress, clientAddress } from '../platform/client-address.ts';
 import type { Config } from '../platform/config.ts';
 import { AppError, Code, codeNames, internal, invalidArgument, notFound } from '../platform/errors.ts';
 import type { CallMeter, Metrics } from '../platform/metrics.ts';
@@ -8,16 +9,19 @@ import { within } from '../platform/within.ts';
 import { WireDecodeError } from '../wire/decode-error.ts';
 import { decodeJson, decodeJsonField, decodeUtf8, restMode, setFromText } from '../wire/json-decode.ts';
 import { encodeJson } from '../wire/json-encode.ts';
-import type { AnyMessage } from '../wire/types.ts';
+import type { RawRoute } from '../wire/raw-route.ts';
+import type { AnyMessage, HttpBinding } from '../wire/types.ts';
 import { chooseEncoding, compress, decompress } from './http-compression.ts';
 import { corsHeaders, preflight } from './http-cors.ts';
 import { errorAnswer, type HttpAnswer, headerValue, headerValues, jsonAnswer, textAnswer } from './http-exchange.ts';
 import { cleanPath, parseQuery, pathSegments } from './http-path.ts';
-import { HttpRouter, type Route } from './http-router.ts';
+import { anyVerb, type Binding, HttpRouter } from './http-router.ts';
 import type { HeaderList, HttpExchange, RequestHead } from './listener.ts';
 
 interface Dependencies {
   readonly gateway: Gateway;
+  /** What is served besides the API's methods. */
+  readonly rawRoutes: readonly RawRoute[];
   readonly config: Config;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -27,10 +31,25 @@ interface Dependencies {
   readonly refuseUpgrade: (request: RequestHead) => HttpAnswer;
 }
 
+/** What a path names. */
+type Target =
+  | { readonly entry: ApiEntry; readonly binding: HttpBinding }
+  | { readonly entry: null; readonly raw: RawRoute };
+
+/** A request to a method of the API. */
+interface ApiRequest {
+  readonly exchange: HttpExchange;
+  readonly entry: ApiEntry;
+  readonly binding: HttpBinding;
+  /** Names and values of the path's variables. */
+  readonly variables: readonly string[];
+  readonly values: readonly string[];
+}
+
 /** REST: finds the method that a request names, decodes, calls, encodes (spec: http-auth-accounts.md, section 1). */
 export class HttpGateway {
   readonly #deps: Dependencies;
-  readonly #router: HttpRouter;
+  readonly #router: HttpRouter<Target>;
   readonly #meters = new Map<string, CallMeter>();
   readonly #inFlight = new Set<Promise<void>>();
   readonly #maxBodyBytes: number;
@@ -47,8 +66,8 @@ export class HttpGateway {
       return [text.slice(0, split), text.slice(split + 1)] as const;
     });
     const entries = [...deps.gateway.registry.allApi()];
-    this.#router = new HttpRouter(entries);
-    for (const { name } of entries) this.#meters.set(name, deps.metrics.call(name, 'api'));
+    this.#router = new HttpRouter([...entries.flatMap(apiBindings), ...deps.rawRoutes.map(rawBinding)]);
+    for (const { name } of [...entries, ...deps.rawRoutes]) this.#meters.set(name, deps.metrics.call(name, 'api'));
   }
 
   /** Answers every HTTP request that is not a socket handshake. Never throws. */
@@ -110,37 +129,63 @@ export class HttpGateway {
     const match = this.#router.match(exchange.method, segments);
     if (match.kind === 'unknown') return errorAnswer(notFound('Not Found'));
     if (match.kind === 'wrong-method') return errorAnswer(new AppError(Code.UNIMPLEMENTED, 'Method Not Allowed'));
-    return this.#call(exchange, match.route, match.values);
+    const { target, variables } = match.route;
+    const { values } = match;
+    if (target.entry === null) return this.#callRaw(exchange, target.raw, values);
+    return this.#callApi({ exchange, ...target, variables, values });
   }
 
-  async #call(exchange: HttpExchange, route: Route, values: readonly string[]): Promise<HttpAnswer> {
-    const { gateway } = this.#deps;
-    const { entry } = route;
-    const startedAt = performance.now();
-    let receivedBytes = 0;
-    let answer: HttpAnswer;
-    let code: Code = Code.OK;
-    try {
-      const forwarded = headerValues(exchange.headers, 'x-forwarded-for').join(',');
-      const client = clientAddress(forwarded, exchange.peerAddress, exchange.peerPort, this.#proxyCount);
-      gateway.limits.checkAddress(client.address);
-      const body = route.binding.body === undefined ? null : await this.#readBody(exchange);
-      receivedBytes = body?.length ?? 0;
-      const response = await gateway.callApi({
+  #callApi(request: ApiRequest): Promise<HttpAnswer> {
+    const { exchange, entry, binding } = request;
+    return this.#answer(entry.name, exchange, async (client, readBody) => {
+      const body = binding.body === undefined ? null : await readBody();
+      const response = await this.#deps.gateway.callApi({
         entry,
-        request: decodeRequest(exchange, route, values, body),
+        request: decodeRequest(request, body),
         credentials: { authorization: headerValues(exchange.headers, 'authorization'), socket: null },
         clientAddress: client.address,
         clientPort: client.port,
       });
-      answer = jsonAnswer(200, encodeJson(entry.type.response, response as AnyMessage));
+      return jsonAnswer(200, encodeJson(entry.type.response, response as AnyMessage));
+    });
+  }
+
+  #callRaw(exchange: HttpExchange, { name, handle }: RawRoute, values: readonly string[]): Promise<HttpAnswer> {
+    return this.#answer(name, exchange, async (_, readBody) => {
+      const status = await handle({ values, readBody });
+      if (status === 404) throw notFound('Not Found');
+      return { status, body: '', contentType: '' };
+    });
+  }
+
+  /** What the work comes to, failures included, within what the client's address may ask, and counted. */
+  async #answer(
+    name: string,
+    exchange: HttpExchange,
+    work: (client: ClientAddress, readBody: () => Promise<Buffer>) => Promise<HttpAnswer>,
+  ): Promise<HttpAnswer> {
+    const startedAt = performance.now();
+    let receivedBytes = 0;
+    let answer: HttpAnswer;
+    let code: Code = Code.OK;
+    const readBody = async (): Promise<Buffer> => {
+      const body = await this.#readBody(exchange);
+      receivedBytes = body.length;
+      return body;
+    };
+    try {
+      const forwarded = headerValues(exchange.headers, 'x-forwarded-for').join(',');
+      const client = clientAddress(forwarded, exchange.peerAddress, exchange.peerPort, this.#proxyCount);
+      this.#deps.gateway.limits.checkAddress(client.address);
+      answer = await work(client, readBody);
+      if (answer.status >= 500) code = Code.UNKNOWN;
     } catch (error) {
-      const failure = this.#asAppError(error, entry.name);
+      const failure = this.#asAppError(error, name);
       code = failure.code;
       answer = { ...errorAnswer(failure), close: failure instanceof BodyTooLarge };
     }
     const seconds = (performance.now() - startedAt) / 1000;
-    this.#meters.get(entry.name)?.record(codeNames[code], seconds, receivedBytes, answer.body.length);
+    this.#meters.get(name)?.record(codeNames[code], seconds, receivedBytes, answer.body.length);
     return answer;
   }
 
@@ -195,13 +240,17 @@ export class HttpGateway {
 
 class BodyTooLarge extends AppError {}
 
+const apiBindings = (entry: ApiEntry): Binding<Target>[] =>
+  entry.type.http.map((binding) => ({ verb: binding.verb, path: binding.path, target: { entry, binding } }));
+
+const rawBinding = (raw: RawRoute): Binding<Target> => ({
+  verb: anyVerb,
+  path: raw.path,
+  target: { entry: null, raw },
+});
+
 /** The request message from path, query and body, each as far as the binding reads it. */
-function decodeRequest(
-  exchange: HttpExchange,
-  { entry, binding, variables }: Route,
-  values: readonly string[],
-  body: Buffer | null,
-): AnyMessage {
+function decodeRequest({ exchange, entry, binding, variables, values }: ApiRequest, body: Buffer | null): AnyMessage {
   const type = entry.type.request;
   const message =
     body !== null && binding.body === '*' && body.length > 0

@@ -17,7 +17,6 @@ export {
   type SubscriptionHandler,
 } from './callbacks.ts';
 export type { ListRequest, Page } from './listing.ts';
-export type { StoreNotices } from './notices.ts';
 export type { AppleOptions, GoogleOptions, Purchases, ValidateOptions } from './purchases.ts';
 export { Environment, Store } from './stores/store.ts';
 export type { Subscriptions } from './subscriptions.ts';
@@ -29,8 +28,6 @@ export interface PurchasesFeature extends Feature {
   readonly purchases: Purchases;
   /** nk: subscriptionValidate*, subscriptionGetByProductId, subscriptionsList; the console reads, too. */
   readonly subscriptions: Subscriptions;
-  /** Where the console's listener brings what stores send. */
-  readonly notices: StoreNotices;
   /** nk: registerPurchaseNotification*, registerSubscriptionNotification*. */
   readonly callbacks: StoreCallbacks;
 }
@@ -53,14 +50,16 @@ export function createPurchases(kit: FeatureKit): PurchasesFeature {
       apple: settings.apple.notifications_endpoint_id,
       google: settings.google.notifications_endpoint_id,
     },
+    concurrent: kit.config.limits.store_notifications_concurrent,
+    queued: kit.config.limits.store_notifications_queued,
     log,
   });
   return {
     name: 'purchases',
     methods: purchaseMethods(purchases, subscriptions),
+    rawRoutes: notices.routes,
     purchases,
     subscriptions,
-    notices,
     callbacks,
   };
 }

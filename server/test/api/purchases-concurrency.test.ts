@@ -4,7 +4,7 @@ import { callDoor, type Door, restDoor } from '../../testing/doors.ts';
 import { type Player, signIn } from '../../testing/http.ts';
 import { startTestServer, type TestServer } from '../../testing/server.ts';
 import type { Envelope } from '../../testing/socket.ts';
-import { endpointIds, newTransactionId, StandInStores } from './purchases-support.ts';
+import { newTransactionId, notify, StandInStores } from './purchases-support.ts';
 
 // Many at once with the same receipt: it is new to exactly one of them.
 
@@ -119,9 +119,8 @@ describe.each(doorKinds)('the same receipt many times at once, %s', (kind) => {
     const notification = stores.googleNotification({
       voidedPurchaseNotification: { purchaseToken: token, orderId: 'x', productType: 2, refundType: 1 },
     });
-    const { notices } = server.features.purchases;
     const [status] = await Promise.all([
-      notices.receive('google', endpointIds.google, notification),
+      notify(server, 'google', notification),
       all('ValidatePurchaseGoogle', { purchase: JSON.stringify(receipt) }),
     ]);
     expect(status).toBe(200);

@@ -2,7 +2,9 @@ import { createHmac, generateKeyPairSync, type KeyObject, sign, X509Certificate 
 import jwt from 'jsonwebtoken';
 import type { ConfigOverrides } from '../../platform/config.ts';
 import { issueCertificate } from '../../testing/certificates.ts';
+import { request } from '../../testing/http.ts';
 import { unique } from '../../testing/names.ts';
+import type { Target } from '../../testing/server.ts';
 import { type Asked, type Page, StandIn } from '../../testing/stand-in.ts';
 
 // The app stores, as far as purchases go: what they answer has the shape that they document, and what they sign is
@@ -31,6 +33,12 @@ const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).to
 
 /** A transaction id nobody has used yet. */
 export const newTransactionId = (): string => unique('transaction');
+
+/** Sends a notification as the store does, and answers the status. */
+export async function notify(target: Target, store: 'apple' | 'google', body: Uint8Array): Promise<number> {
+  const path = `/v2/console/${store}/notifications/${endpointIds[store]}`;
+  return (await request(target, 'POST', path, { body })).status;
+}
 
 export class StandInStores {
   readonly web: StandIn;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { describeDoors } from '../../testing/door-suite.ts';
 import { type Player, signIn } from '../../testing/http.ts';
 import type { Envelope } from '../../testing/socket.ts';
-import { endpointIds, newTransactionId, StandInStores } from './purchases-support.ts';
+import { newTransactionId, notify, StandInStores } from './purchases-support.ts';
 
 const nilUuid = '00000000-0000-0000-0000-000000000000';
 
@@ -217,8 +217,7 @@ describeDoors('purchases', { config: stores.config }, (doorway) => {
     const notification = stores.googleNotification({
       voidedPurchaseNotification: { purchaseToken: token, orderId: 'x', productType: 2, refundType: 1 },
     });
-    const { notices } = doorway.server.features.purchases;
-    expect(await notices.receive('google', endpointIds.google, notification)).toBe(200);
+    expect(await notify(doorway.server, 'google', notification)).toBe(200);
     const [{ refund_time: refundTime }] = await stored(token);
     expect(refundTime.getTime()).toBeGreaterThan(Date.now() - 60_000);
     for (const player of [a, b]) {
