@@ -35,10 +35,11 @@ export function createAuth(kit: FeatureKit, { sessions, accounts, friends }: Oth
     concurrent: config.limits.friend_imports_concurrent,
     queued: config.limits.friend_imports_queued,
   });
+  const guard = new LoginGuard(kit.counters, config.limits);
   const auth = new Authentication({
     signUp: accounts.signUp,
     passwords: accounts.passwords,
-    guard: new LoginGuard(kit.counters, config.limits),
+    guard,
     sessions,
     imports,
     singleSession: config.session.single_session,
@@ -47,6 +48,12 @@ export function createAuth(kit: FeatureKit, { sessions, accounts, friends }: Oth
   return {
     name: 'auth',
     methods: [...authMethods(auth), ...providerMethods({ providers, auth, links: providerLinks, imports })],
+    userData: {
+      async erase(tx, userId) {
+        // Its counters name the user.
+        tx.afterCommit(() => guard.forget(userId));
+      },
+    },
     stop: () => imports.close(),
     auth,
     providerLinks,

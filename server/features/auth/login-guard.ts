@@ -39,10 +39,14 @@ export class LoginGuard {
 
   /** A sign-in on an account that there is. The right password forgives the account's wrong ones. */
   async onAccount<T>(userId: string, signIn: () => Promise<T>): Promise<T> {
-    const key = `login:account:${userId}`;
-    const result = await this.#guess(key, this.#account, signIn);
-    if (this.#account !== null) await this.#counters.reset(key);
+    const result = await this.#guess(accountKey(userId), this.#account, signIn);
+    await this.forget(userId);
     return result;
+  }
+
+  /** Forgives the account's wrong passwords. */
+  async forget(userId: string): Promise<void> {
+    if (this.#account !== null) await this.#counters.reset(accountKey(userId));
   }
 
   /** A sign-in with what belongs to nobody, in the spelling by which accounts are found. */
@@ -65,6 +69,8 @@ export class LoginGuard {
     }
   }
 }
+
+const accountKey = (userId: string): string => `login:account:${userId}`;
 
 /** Longer than any sign-in: a password check waits behind `limits.password_checks_queued` others, about a minute. */
 const attemptMs = 120_000;

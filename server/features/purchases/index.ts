@@ -8,6 +8,7 @@ import { StoreNotices } from './notices.ts';
 import { Purchases } from './purchases.ts';
 import { createStores } from './stores.ts';
 import { Subscriptions } from './subscriptions.ts';
+import { purchasesUserData } from './user-data.ts';
 
 export {
   NoticeType,
@@ -58,6 +59,7 @@ export function createPurchases(kit: FeatureKit): PurchasesFeature {
     name: 'purchases',
     methods: purchaseMethods(purchases, subscriptions),
     rawRoutes: notices.routes,
+    userData: purchasesUserData(db, clock),
     purchases,
     subscriptions,
     callbacks,

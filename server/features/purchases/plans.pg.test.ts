@@ -3,7 +3,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nilUuid } from '../../platform/ids.ts';
 import type { Param, Statement } from '../../store/sql.ts';
 import { startTestNode, type TestNode } from '../../testing/node.ts';
-import { findPurchase, findSubscription, findSubscriptionTo, purchaseLists, subscriptionLists } from './queries.ts';
+import {
+  findPurchase,
+  findSubscription,
+  findSubscriptionTo,
+  forgetPurchaseRecords,
+  forgetSubscriptionRecords,
+  purchaseLists,
+  purchasesOfUser,
+  subscriptionLists,
+  subscriptionsOfUser,
+} from './queries.ts';
 
 // What is asked of tables with many rows. MUSTER_TEST_PLANS=1 prints the plans.
 
@@ -52,6 +62,9 @@ describe('many purchases and subscriptions', () => {
     // What the foreign keys do when a user is deleted.
     [orphan('purchase'), [user]],
     [orphan('subscription'), [user]],
+    ...[forgetPurchaseRecords, forgetSubscriptionRecords, purchasesOfUser, subscriptionsOfUser].map(
+      (statement) => [statement, [user]] as const,
+    ),
     ...[purchaseLists, subscriptionLists].flatMap(({ older, newer, olderOfUser, newerOfUser }) => [
       [older, [...bounds, 'infinity', nilUuid, '', 101]] as const,
       [newer, [...bounds, '2024-01-05', user, 'p1', 101]] as const,

@@ -1,3 +1,4 @@
+import { nilUuid } from '../../platform/ids.ts';
 import { type Statement, sql } from '../../store/sql.ts';
 import type { Instant } from '../../store/types.ts';
 
@@ -40,6 +41,9 @@ const subscriptionColumns =
 const touched = (table: string): string =>
   `update_time = GREATEST(now(), ${table}.update_time + INTERVAL '1 microsecond')`;
 
+/** The owner of what an erased user has left. */
+const nobody = `'${nilUuid}'::uuid`;
+
 const neverRefunded = `TIMESTAMPTZ '1970-01-01 00:00:00 UTC'`;
 
 // $1 the owner of those that are new, $2 store, $3 environment, then one item each for every purchase. A refund stays,
@@ -60,7 +64,8 @@ export const upsertPurchases = sql<PurchaseRow>(
 );
 
 // $1 to $10 the columns from original_transaction_id to raw_notification, '{}' for what is to stay as it is; $11 when the
-// period began. A refund stays, whatever an older receipt says, until a period begins after it.
+// period began. A refund stays, whatever an older receipt says, until a period begins after it. Where the owner was
+// erased the store's own words are not kept: they may name the user.
 export const upsertSubscription = sql<SubscriptionRow>(
   'subscriptions_upsert',
   `INSERT INTO subscription AS s
@@ -75,9 +80,13 @@ export const upsertSubscription = sql<SubscriptionRow>(
        WHEN $11::timestamptz > s.refund_time THEN ${neverRefunded}
        ELSE s.refund_time
      END,
-     raw_response = CASE WHEN excluded.raw_response = '{}' THEN s.raw_response ELSE excluded.raw_response END,
-     raw_notification =
-       CASE WHEN excluded.raw_notification = '{}' THEN s.raw_notification ELSE excluded.raw_notification END,
+     raw_response = CASE
+       WHEN excluded.raw_response = '{}' OR s.user_id = ${nobody} THEN s.raw_response ELSE excluded.raw_response
+     END,
+     raw_notification = CASE
+       WHEN excluded.raw_notification = '{}' OR s.user_id = ${nobody} THEN s.raw_notification
+       ELSE excluded.raw_notification
+     END,
      ${touched('s')}
    RETURNING ${subscriptionColumns}`,
   'write',
@@ -136,3 +145,32 @@ function lists<Row>(table: string, columns: string, id: string): ListStatements<
 
 export const purchaseLists = lists<PurchaseRow>('purchase', purchaseColumns, 'transaction_id');
 export const subscriptionLists = lists<SubscriptionRow>('subscription', subscriptionColumns, 'original_transaction_id');
+
+// All of a user's, for the export.
+
+export const purchasesOfUser = sql<PurchaseRow>(
+  'purchases_of_user',
+  `SELECT ${purchaseColumns} FROM purchase WHERE user_id = $1 ORDER BY purchase_time, transaction_id`,
+  'read',
+);
+
+export const subscriptionsOfUser = sql<SubscriptionRow>(
+  'subscriptions_of_user',
+  `SELECT ${subscriptionColumns} FROM subscription WHERE user_id = $1 ORDER BY purchase_time, original_transaction_id`,
+  'read',
+);
+
+// What stores have said of a user's purchases: it names the user where the game has told the store, plainly or inside of
+// what is signed.
+
+export const forgetPurchaseRecords = sql<never>(
+  'purchases_forget_records',
+  `UPDATE purchase SET raw_response = '{}' WHERE user_id = $1`,
+  'write',
+);
+
+export const forgetSubscriptionRecords = sql<never>(
+  'subscriptions_forget_records',
+  `UPDATE subscription SET raw_response = '{}', raw_notification = '{}' WHERE user_id = $1`,
+  'write',
+);

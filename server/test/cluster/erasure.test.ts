@@ -2,16 +2,18 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestSchema, type TestSchema } from '../../testing/database.ts';
-import { type Player, request, signIn } from '../../testing/http.ts';
+import { type Player, request, serverKeyAuth, signIn } from '../../testing/http.ts';
 import { startTestNode, type TestNode } from '../../testing/node.ts';
 import { redisAvailable, startTestRedis, type TestRedis } from '../../testing/redis.ts';
 import { TestSocket } from '../../testing/socket.ts';
 import { waitFor } from '../../testing/wait.ts';
+import { notify, StandInStores } from '../api/purchases-support.ts';
 
 /** Where an erased user may still be named: the tombstone, and the mark that kills tokens until they have expired. */
 const tombstones = ['session_invalidation', 'user_tombstone'];
 
 describe.skipIf(!redisAvailable)('a user who is erased', () => {
+  let stores: StandInStores;
   let schema: TestSchema;
   let redis: TestRedis;
   let nodes: TestNode[];
@@ -19,10 +21,10 @@ describe.skipIf(!redisAvailable)('a user who is erased', () => {
   let keys: Redis;
 
   beforeAll(async () => {
-    [schema, redis] = await Promise.all([createTestSchema(), startTestRedis()]);
+    [schema, redis, stores] = await Promise.all([createTestSchema(), startTestRedis(), StandInStores.start()]);
     nodes = await Promise.all(
       ['one', 'two'].map((name) =>
-        startTestNode({ databaseUrl: schema.url, config: { name, 'redis.url': redis.url } }),
+        startTestNode({ databaseUrl: schema.url, config: { ...stores.config, name, 'redis.url': redis.url } }),
       ),
     );
     sql = new pg.Client(schema.url);
@@ -33,7 +35,7 @@ describe.skipIf(!redisAvailable)('a user who is erased', () => {
     keys.disconnect();
     await sql.end();
     await Promise.all(nodes.map((node) => node.stop()));
-    await Promise.all([schema.drop(), redis.stop()]);
+    await Promise.all([schema.drop(), redis.stop(), stores.stop()]);
   });
 
   /** Tables in which some row mentions the text. */
@@ -73,6 +75,9 @@ describe.skipIf(!redisAvailable)('a user who is erased', () => {
     }
   }
 
+  /** The next notification about the subscription that was bought last. */
+  let renew: () => Buffer;
+
   const one = (): TestNode => nodes[0] as TestNode;
   const two = (): TestNode => nodes[1] as TestNode;
   const featuresOf = (node: TestNode) => node.app.features;
@@ -109,6 +114,9 @@ describe.skipIf(!redisAvailable)('a user who is erased', () => {
         );
       }
     }
+    await relate(player, other);
+    await buy(player);
+    await guess(player);
     const partner = await TestSocket.connect(two(), other.token);
     const direct = await partner.request({ channel_join: { target: player.id, type: 2 } });
     await partner.request({ channel_message_send: { channel_id: direct.channel.id, content: '{"by":"other"}' } });
@@ -124,6 +132,52 @@ describe.skipIf(!redisAvailable)('a user who is erased', () => {
     return sockets;
   }
 
+  /** The edges that are left: a block, a group that it may not enter, and one that it asks to enter. */
+  async function relate(player: Player, other: Player): Promise<void> {
+    const ask = (verb: string, path: string, { authorization }: Player, body: object = {}) =>
+      request(one(), verb, path, { authorization, body });
+    const enemy = await signIn(two());
+    expect((await ask('POST', `/v2/friend/block?ids=${player.id}`, enemy)).status).toBe(200);
+    for (const [name, open] of [
+      ['closed', false],
+      ['hostile', true],
+    ] as const) {
+      const { body } = await ask('POST', '/v2/group', other, { name: `${name} ${other.id.slice(0, 8)}`, open });
+      expect((await ask('POST', `/v2/group/${body.id}/join`, player)).status).toBe(200);
+      if (!open) continue;
+      expect((await ask('POST', `/v2/group/${body.id}/ban?user_ids=${player.id}`, other)).status).toBe(200);
+    }
+  }
+
+  /** Purchases of which the stores' own words name the player. */
+  async function buy({ id, authorization }: Player): Promise<void> {
+    const named = { externalAccountIdentifiers: { obfuscatedExternalAccountId: id } };
+    const season = stores.googleSubscription(named);
+    const product = stores.googleProduct({ obfuscatedExternalAccountId: id });
+    const signed = stores.signedByApple(stores.transaction({ appAccountToken: id }));
+    for (const [path, body] of [
+      ['subscription/google', { receipt: JSON.stringify(season.receipt) }],
+      ['purchase/google', { purchase: JSON.stringify(product.receipt) }],
+      ['purchase/apple', { receipt: signed }],
+    ] as const) {
+      expect((await request(two(), 'POST', `/v2/iap/${path}`, { authorization, body })).status).toBe(200);
+    }
+    renew = () =>
+      stores.googleNotification({
+        subscriptionNotification: { version: '1.0', notificationType: 2, purchaseToken: season.token },
+      });
+  }
+
+  /** Somebody tries a password. */
+  async function guess({ id, authorization }: Player): Promise<void> {
+    const email = `${id}@example.com`;
+    const body = { email, password: 'right password' };
+    expect((await request(one(), 'POST', '/v2/account/link/email', { authorization, body })).status).toBe(200);
+    const wrong = { body: { email, password: 'wrong password' }, authorization: serverKeyAuth };
+    expect((await request(two(), 'POST', '/v2/account/authenticate/email', wrong)).status).toBe(401);
+    expect((await keysWith(id)).join()).toContain('login:account');
+  }
+
   it('is named nowhere afterwards, in no table and in no key, but on the tombstone', async () => {
     const [player, other] = await Promise.all([signIn(one()), signIn(two())]);
     const sockets = await live(player, other);
@@ -137,6 +191,15 @@ describe.skipIf(!redisAvailable)('a user who is erased', () => {
     for (const socket of sockets) await socket.waitClosed();
     await waitFor('Redis to forget', async () => (await keysWith(player.id)).length === 0, 10_000);
     expect(await tablesWith(player.id)).toEqual(tombstones);
+    // What the stores have signed names the player, too, but not as plain text.
+    const records = await sql.query(
+      `SELECT raw_response FROM purchase UNION ALL SELECT raw_response FROM subscription
+       UNION ALL SELECT raw_notification FROM subscription`,
+    );
+    expect(records.rows).toEqual(Array.from({ length: 4 }, () => ({ raw_response: {} })));
+    // Nor does it come back with what the store has to say later.
+    expect(await notify(one(), 'google', renew())).toBe(200);
+    expect(await tablesWith(player.id)).toEqual(tombstones);
     for (const node of nodes) {
       await waitFor('the token to be refused', async () => {
         const { status } = await request(node, 'GET', '/v2/account', { authorization: player.authorization });
@@ -146,7 +209,7 @@ describe.skipIf(!redisAvailable)('a user who is erased', () => {
     const { rows } = await sql.query('SELECT edge_count FROM users WHERE id = $1', [other.id]);
     expect(rows).toEqual([{ edge_count: 0 }]);
     const groups = await sql.query('SELECT edge_count FROM groups');
-    expect(groups.rows).toEqual([{ edge_count: 1 }]);
+    expect(groups.rows).toEqual([{ edge_count: 1 }, { edge_count: 1 }, { edge_count: 1 }]);
     const [kept] = (await featuresOf(one()).notifications.notifications.list(other.id, 100, '')).notifications.filter(
       ({ code }) => code === 1,
     );
@@ -163,9 +226,13 @@ describe.skipIf(!redisAvailable)('a user who is erased', () => {
       objects: [{ collection: 'saves', key: 'a', value: '{"a": 1}' }],
       friends: [{ user: { id: other.id }, state: 0 }],
       groups: expect.arrayContaining([expect.objectContaining({ creator_id: player.id, edge_count: 2 })]),
-      messages: [{ content: '{"by": "me"}', room_name: 'erased' }, { room_name: 'erased' }],
+      messages: expect.arrayContaining([
+        expect.objectContaining({ content: '{"by": "me"}', room_name: 'erased', sender_id: player.id }),
+      ]),
       notifications: expect.arrayContaining([expect.objectContaining({ subject: 'Hello', sender_id: other.id })]),
       wallet_ledgers: [{ user_id: player.id, changeset: '{"coins": 5}', metadata: '{}' }],
+      purchases: expect.arrayContaining([expect.objectContaining({ product_id: 'gems_100', store: 1 })]),
+      subscriptions: [{ user_id: player.id, product_id: 'season', active: true }],
     });
     await Promise.all(sockets.map((socket) => socket.close()));
   });
