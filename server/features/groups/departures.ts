@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { within } from '../../platform/within.ts';
 import type { Database } from '../../store/database.ts';
 import { groupChannel } from '../chat/index.ts';
 import type { Streams } from '../streams/index.ts';
@@ -10,6 +11,8 @@ const retryMs = 500;
 const maxWaiting = 10_000;
 /** Users who are taken off a channel at a time. */
 const batchSize = 50;
+/** How long a caller waits for those who left to be off the channel: the message that says so ends their hearing. */
+const leaveWaitMs = 250;
 
 /** Who has to go; nobody in particular when the group has ended. */
 interface Departure {
@@ -37,8 +40,12 @@ export class Departures {
     this.#deps = deps;
   }
 
-  /** Those who stay are told that they left. */
+  /** Those who stay are told that they left. Waits no longer than `leaveWaitMs`, and never rejects. */
   async leave(groupId: string, userIds: readonly string[]): Promise<void> {
+    if (userIds.length > 0) await within(leaveWaitMs, this.#leave(groupId, userIds));
+  }
+
+  async #leave(groupId: string, userIds: readonly string[]): Promise<void> {
     for (let at = 0; at < userIds.length; at += batchSize) {
       const batch = userIds.slice(at, at + batchSize);
       await Promise.all(batch.map((userId) => this.#start({ groupId, userId })));

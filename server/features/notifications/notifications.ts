@@ -62,7 +62,8 @@ export class Notifications {
   /**
    * Stores what is persistent, all or nothing, then delivers everything to the users' sockets on all nodes; those of
    * one user arrive in one message, in the given order. Throws INVALID_ARGUMENT for what cannot be stored or an
-   * unknown user, and then nobody gets anything. Codes are the caller's business.
+   * unknown user, and then nobody gets anything; UNAVAILABLE when what is not stored cannot be delivered. Nobody waits
+   * for the delivery of what is stored while it is out of reach. Codes are the caller's business.
    */
   async send(list: readonly NewNotification[]): Promise<void> {
     if (list.length === 0) return;
@@ -201,12 +202,10 @@ export class Notifications {
 
   // What is stored will be found, even if it cannot be pushed now.
   async #deliver(userId: string, notifications: Init<nakama.api.Notification>[]): Promise<void> {
-    try {
-      await this.#deps.streams.send(notificationStream(userId), payload('notifications', { notifications }));
-    } catch (error) {
-      if (notifications.some(({ persistent }) => !persistent)) throw error;
-      this.#deps.log.warn({ err: error, uid: userId }, 'could not push stored notifications');
-    }
+    const { streams } = this.#deps;
+    const message = payload('notifications', { notifications });
+    if (notifications.every(({ persistent }) => persistent)) await streams.tell(notificationStream(userId), message);
+    else await streams.send(notificationStream(userId), message);
   }
 }
 

@@ -15,6 +15,9 @@ import { Unannounced } from './unannounced.ts';
 /** Streams that are looked at anew at a time. */
 const resyncBatch = 50;
 
+/** How long a caller waits for others to be told of what they will find in any case. */
+const tellWaitMs = 250;
+
 /** How long the sender of a message waits at most for the ones that come before it. */
 const maxTurnWaitMs = 2000;
 
@@ -209,10 +212,22 @@ export class Streams {
   }
 
   /**
+   * As `send`, for what its audience will find in any case: never rejects, and waits no longer than `tellWaitMs`, nor at
+   * all while the bus is out of reach.
+   */
+  async tell(stream: Stream, message: Payload): Promise<void> {
+    const { isWhole } = this.#deps.bus;
+    const told = this.send(stream, message).catch((error) => {
+      this.#deps.log.warn({ err: error, stream: streamKey(stream) }, 'could not tell a stream of what is stored');
+    });
+    if (isWhole) await within(tellWaitMs, told);
+  }
+
+  /**
    * As `send`, for a message that is stored at that place of the stream's order. Listeners of this node need not wait
    * for it to come back from the bus, whose copy is then one they have had. As it is stored, it is sent even when the bus
    * does not take it: the other nodes fetch it, after their own gap or when this node gets through to them again. Hence
-   * this never rejects, and whoever sent the message may be told that all is well.
+   * this never rejects, waits for no bus that is out of reach, and whoever sent the message may be told that all is well.
    * @param leaverId a user whose sessions hear nothing after this message: on every node they are off the stream then,
    *   unless they join anew
    */
@@ -221,11 +236,12 @@ export class Streams {
     const ordered = this.#local.get(streamKey(stream))?.ordered;
     const size = envelope.protobuf.byteLength;
     ordered?.take(position, { time: position.time, envelope, leaverId }, size);
-    try {
-      await this.#deps.bus.publish(streamTopic(stream), encodeOrdered(stream, position, envelope.protobuf, leaverId));
-    } catch (error) {
-      this.#unannounced.add(stream, position, error);
-    }
+    const { bus } = this.#deps;
+    const { isWhole } = bus;
+    const published = bus
+      .publish(streamTopic(stream), encodeOrdered(stream, position, envelope.protobuf, leaverId))
+      .catch((error) => this.#unannounced.add(stream, position, error));
+    if (isWhole) await published;
     const turn = ordered?.passed(position);
     if (turn !== undefined) await within(maxTurnWaitMs, turn);
   }
