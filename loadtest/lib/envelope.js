@@ -1,4 +1,4 @@
-import { bool, fromBuffer, message, string, toBuffer, uint } from './protobuf.js';
+import { bool, fromBuffer, list, message, string, toBuffer, uint } from './protobuf.js';
 
 // Names and numbers as in proto/realtime.proto and proto/api.proto; only what the scenarios use.
 
@@ -18,12 +18,14 @@ export const Envelope = message({
   channel_message_ack: [6, Empty],
   channel_message_send: [7, message({ channel_id: [1, string], content: [2, string] })],
   error: [11, message({ code: [1, uint], message: [2, string] })],
+  notifications: [23, message({ notifications: [1, list(message({ id: [1, string], sender_id: [5, string] }))] })],
   ping: [32, Empty],
   pong: [33, Empty],
 });
 
 /** `type` of a channel_join. */
 export const ROOM = 1;
+export const DIRECT_MESSAGE = 2;
 
 /** @returns {ArrayBuffer} */
 export function encodeEnvelope(envelope) {

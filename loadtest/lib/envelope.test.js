@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { nakama } from '../../server/wire/generated/messages.js';
-import { decodeEnvelope, Envelope, encodeEnvelope, ROOM } from './envelope.js';
+import { DIRECT_MESSAGE, decodeEnvelope, Envelope, encodeEnvelope, ROOM } from './envelope.js';
 import { bool, message, string, uint } from './protobuf.js';
 
 const Generated = nakama.realtime.Envelope;
@@ -12,6 +12,10 @@ function samples(type) {
   if (type === string) return texts;
   if (type === uint) return numbers;
   if (type === bool) return [false, true];
+  if (type.isList) {
+    const items = samples({ ...type, isList: false });
+    return [...items.map((item) => [item]), items];
+  }
   const names = Object.keys(type.fields);
   const each = names.flatMap((name) => samples(type.fields[name][1]).map((value) => ({ [name]: value })));
   const together = Object.fromEntries(names.map((name) => [name, samples(type.fields[name][1]).at(-1)]));
@@ -40,8 +44,9 @@ describe('the load tests’ envelopes', () => {
     }
   });
 
-  it('name the type of a room as the server does', () => {
-    expect(ROOM).toBe(nakama.realtime.ChannelJoin.Type.ROOM);
+  it('name the types of channels as the server does', () => {
+    const { Type } = nakama.realtime.ChannelJoin;
+    expect([ROOM, DIRECT_MESSAGE]).toEqual([Type.ROOM, Type.DIRECT_MESSAGE]);
   });
 
   it('are read from messages with fields that no scenario uses', () => {

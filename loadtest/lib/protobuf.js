@@ -4,7 +4,7 @@
 // Bytes are handled as a string with one character each: k6 takes microseconds to read a byte out of an array, but cuts
 // and joins strings natively.
 
-/** @typedef {{ wire: number, initial?: unknown, write(value: any): string, read(bytes: string): any }} Type */
+/** @typedef {{ wire: number, initial?: unknown, isList?: boolean, write(value: any): string, read(bytes: string): any }} Type */
 
 const varint = 0;
 const fixed64 = 1;
@@ -25,9 +25,12 @@ export const bool = {
   read: (bytes) => new Reader(bytes).varint() !== 0,
 };
 
+/** Any number of messages. @param {Type} item @returns {Type} */
+export const list = (item) => ({ ...item, isList: true });
+
 /**
  * A message of these fields, each given as [number, type]. Reading fills absent scalars with their defaults, leaves
- * absent messages undefined, and skips fields that are not listed.
+ * absent messages and lists undefined, and skips fields that are not listed.
  * @param {Record<string, [number, Type]>} fields
  */
 export function message(fields) {
@@ -45,10 +48,12 @@ export function message(fields) {
       for (const name of Object.keys(value)) {
         if (!(name in fields)) throw new Error(`unknown field ${name}`);
         const [number, type] = fields[name];
-        const content = type.write(value[name]);
-        bytes += toVarint(number * 8 + type.wire);
-        if (type.wire === lengthDelimited) bytes += toVarint(content.length);
-        bytes += content;
+        for (const item of type.isList ? value[name] : [value[name]]) {
+          const content = type.write(item);
+          bytes += toVarint(number * 8 + type.wire);
+          if (type.wire === lengthDelimited) bytes += toVarint(content.length);
+          bytes += content;
+        }
       }
       return bytes;
     },
@@ -61,7 +66,8 @@ export function message(fields) {
         const field = byNumber.get(Math.floor(tag / 8));
         if (field === undefined) continue;
         if (field.type.wire !== tag % 8) throw new Error(`field ${field.name} has wire type ${tag % 8}`);
-        value[field.name] = field.type.read(content);
+        const item = field.type.read(content);
+        value[field.name] = field.type.isList ? [...(value[field.name] ?? []), item] : item;
       }
       return value;
     },

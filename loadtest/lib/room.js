@@ -1,3 +1,4 @@
+import { Counter, Trend } from 'k6/metrics';
 import { now, sleep } from './clock.js';
 import { ROOM } from './envelope.js';
 import { serverOf, signInAll } from './players.js';
@@ -7,8 +8,36 @@ const drainMs = 5_000;
 const drainCheckMs = 20;
 const text = 'x'.repeat(80);
 
+/** What rooms measure; to be called once, in the init code of a scenario. */
+export function roomMetrics() {
+  return {
+    connect: new Trend('connect', true),
+    join: new Trend('join', true),
+    ack: new Trend('ack', true),
+    delivery: new Trend('delivery', true),
+    leave: new Trend('leave', true),
+    lag: new Trend('generator_lag', true),
+    sent: new Counter('sent'),
+    failed: new Counter('failed'),
+    delivered: new Counter('delivered'),
+    duplicated: new Counter('duplicated'),
+    lost: new Counter('lost'),
+  };
+}
+
+/** Names of these, for the report. */
+export const roomTrends = ['connect', 'join', 'ack', 'delivery', 'leave', 'generator_lag'];
+export const roomCounts = ['sent', 'delivered', 'lost', 'duplicated', 'failed'];
+
+export const roomThresholds = {
+  lost: ['count==0'],
+  duplicated: ['count==0'],
+  failed: ['count==0'],
+  delivery: ['p(95)<500'],
+};
+
 /**
- * A chat room with its members, all in one virtual user of k6: so it knows what was sent and who has to get it, and
+ * A channel with its members, a chat room unless they say otherwise, all in one virtual user of k6: so it knows what was sent and who has to get it, and
  * sees every lost delivery. The members' servers take turns, so that a room spans all of them.
  */
 export class Room {
@@ -16,6 +45,7 @@ export class Room {
   #players;
   #isStored;
   #metrics;
+  #joinsOf;
   #members = [];
   #channelId = '';
   /** What was sent, by the number in the content: when, and who has it. Without what the server refused. */
@@ -25,29 +55,38 @@ export class Room {
 
   /**
    * @param {number[]} players numbers of its members
-   * @param metrics Trends `connect`, `join`, `ack`, `delivery`, `leave`, `lag`; Counters `sent`, `failed`, `delivered`,
-   *   `duplicated`, `lost`
+   * @param {ReturnType<typeof roomMetrics>} metrics
+   * @param {(tokens: string[]) => { target: string, type: number }[]} joinsOf which channel each member asks for
    */
-  constructor(name, players, isStored, metrics) {
+  constructor(
+    name,
+    players,
+    isStored,
+    metrics,
+    joinsOf = (tokens) => tokens.map(() => ({ target: name, type: ROOM })),
+  ) {
     this.#name = name;
     this.#players = players;
     this.#isStored = isStored;
     this.#metrics = metrics;
+    this.#joinsOf = joinsOf;
   }
 
   /** Signs everybody in, connects them and has them join. Rejects when one of them fails. */
   async fill() {
     const tokens = signInAll(this.#players);
-    await all(this.#players.map((player, index) => this.#connect(player, tokens[index])));
-    const join = { target: this.#name, type: ROOM, persistence: { value: this.#isStored } };
+    await all(this.#players.map((player, place) => this.#connect(player, tokens[place], place)));
+    const joins = this.#joinsOf(tokens).map((join) => ({ ...join, persistence: { value: this.#isStored } }));
     const answers = await all(
-      this.#members.map(({ socket }) => timed(this.#metrics.join, socket.request({ channel_join: join }))),
+      this.#members.map(({ socket, place }) => {
+        return timed(this.#metrics.join, socket.request({ channel_join: joins[place] }));
+      }),
     );
     this.#channelId = answers[0].channel.id;
   }
 
-  async #connect(player, token) {
-    const member = {};
+  async #connect(player, token, place) {
+    const member = { place };
     const onEnvelope = ({ channel_message: message }) => {
       if (message !== undefined) this.#receive(member, message);
     };

@@ -1,7 +1,7 @@
 import exec from 'k6/execution';
-import { Counter, Rate, Trend } from 'k6/metrics';
+import { Rate } from 'k6/metrics';
 import { requireServers } from '../lib/players.js';
-import { Room } from '../lib/room.js';
+import { Room, roomCounts, roomMetrics, roomThresholds, roomTrends } from '../lib/room.js';
 import { flag, number, prefix, seconds, servers, whole } from '../lib/settings.js';
 import { report, trendStats } from '../lib/summary.js';
 
@@ -29,29 +29,14 @@ export const options = {
   },
   summaryTrendStats: trendStats,
   thresholds: {
-    lost: ['count==0'],
-    duplicated: ['count==0'],
-    failed: ['count==0'],
-    delivery: ['p(95)<500'],
+    ...roomThresholds,
     rooms_done: ['rate==1'],
     // Also when k6 cut rooms off, or the run was stopped.
     iterations: [`count==${rooms}`],
   },
 };
 
-const metrics = {
-  connect: new Trend('connect', true),
-  join: new Trend('join', true),
-  ack: new Trend('ack', true),
-  delivery: new Trend('delivery', true),
-  leave: new Trend('leave', true),
-  lag: new Trend('generator_lag', true),
-  sent: new Counter('sent'),
-  failed: new Counter('failed'),
-  delivered: new Counter('delivered'),
-  duplicated: new Counter('duplicated'),
-  lost: new Counter('lost'),
-};
+const metrics = roomMetrics();
 const roomsDone = new Rate('rooms_done');
 
 export function setup() {
@@ -78,11 +63,5 @@ export default async function chatRoom({ run }) {
 
 export function handleSummary(data) {
   const title = `${players} players in ${rooms} rooms on ${servers.length} server(s), ${messagesPerSec} messages/s each, ${talkSec} s`;
-  const counts = ['sent', 'delivered', 'lost', 'duplicated', 'failed'];
-  return report(data, {
-    title,
-    trends: ['connect', 'join', 'ack', 'delivery', 'leave', 'generator_lag'],
-    counts,
-    seconds: talkSec,
-  });
+  return report(data, { title, trends: roomTrends, counts: roomCounts, seconds: talkSec });
 }
