@@ -63,6 +63,15 @@ export const upsertPurchases = sql<PurchaseRow>(
   'write',
 );
 
+// When Apple has signed the notification that is kept, in unix milliseconds; null for what says no such time.
+const signedAt = (row: string): string =>
+  `CASE WHEN jsonb_typeof(${row}.raw_notification -> 'signedDate') = 'number'
+     THEN (${row}.raw_notification ->> 'signedDate')::numeric END`;
+
+/** The new value, unless a notification that was signed later is kept already: they do not come in their order. */
+const unlessLate = (column: string): string =>
+  `${column} = CASE WHEN ${signedAt('s')} > ${signedAt('excluded')} THEN s.${column} ELSE excluded.${column} END`;
+
 // $1 to $10 the columns from original_transaction_id to raw_notification, '{}' for what is to stay as it is; $11 when the
 // period began. A refund stays, whatever an older receipt says, until a period begins after it. Where the owner was
 // erased the store's own words are not kept: they may name the user.
@@ -73,8 +82,8 @@ export const upsertSubscription = sql<SubscriptionRow>(
       raw_response, raw_notification)
    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
    ON CONFLICT (original_transaction_id) DO UPDATE SET
-     product_id = excluded.product_id,
-     expire_time = excluded.expire_time,
+     ${unlessLate('product_id')},
+     ${unlessLate('expire_time')},
      refund_time = CASE
        WHEN excluded.refund_time > ${neverRefunded} THEN GREATEST(s.refund_time, excluded.refund_time)
        WHEN $11::timestamptz > s.refund_time THEN ${neverRefunded}
@@ -84,7 +93,8 @@ export const upsertSubscription = sql<SubscriptionRow>(
        WHEN excluded.raw_response = '{}' OR s.user_id = ${nobody} THEN s.raw_response ELSE excluded.raw_response
      END,
      raw_notification = CASE
-       WHEN excluded.raw_notification = '{}' OR s.user_id = ${nobody} THEN s.raw_notification
+       WHEN excluded.raw_notification = '{}' OR s.user_id = ${nobody} OR ${signedAt('s')} > ${signedAt('excluded')}
+         THEN s.raw_notification
        ELSE excluded.raw_notification
      END,
      ${touched('s')}

@@ -159,6 +159,32 @@ describe.each(serverKinds)('notifications of stores on %s', (kind) => {
       expect(heard.map(({ type }) => type)).toEqual([...types, EXPIRED]);
     });
 
+    test('what comes late does not undo what has come since', async () => {
+      const [first, second] = [subscribed(), inAMonth + 30 * day];
+      const { originalTransactionId } = first;
+      const renewed = subscribed({ originalTransactionId, expiresDate: second, productId: 'season_pro' });
+      const signedDate = Date.now();
+      const [early, late] = [
+        stores.appleNotification('SUBSCRIBED', first, { signedDate: signedDate - 1 }),
+        stores.appleNotification('DID_RENEW', renewed, { signedDate }),
+      ];
+      for (const body of [late, early, late]) {
+        expect(await receive('apple', body)).toBe(200);
+        const subscription = await subscriptionOf(originalTransactionId);
+        expect(timeOf(subscription?.expiryTime)).toBe(second);
+        expect(subscription?.productId).toBe('season_pro');
+        expect(JSON.parse(subscription?.providerNotification ?? '')).toMatchObject({ notificationType: 'DID_RENEW' });
+      }
+      // Handlers hear of it all the same, with what is.
+      const { RENEWED, SUBSCRIBED } = NoticeType;
+      expect(heard.map(({ type }) => type)).toEqual([RENEWED, SUBSCRIBED, RENEWED]);
+      expect(timeOf(heard[1]?.subscription?.expiryTime)).toBe(second);
+      // What the client presents has no such date, and counts.
+      const restored = { ...renewed, expiresDate: second + day };
+      await server.features.purchases.subscriptions.validateApple(player.id, stores.signedByApple(restored));
+      expect(timeOf((await subscriptionOf(originalTransactionId))?.expiryTime)).toBe(second + day);
+    });
+
     test('somebody changes the mind about renewing', async () => {
       const transaction = subscribed();
       expect(await send('DID_CHANGE_RENEWAL_STATUS', transaction, { subtype: 'AUTO_RENEW_ENABLED' })).toBe(200);

@@ -128,14 +128,19 @@ export class StandInStores {
   appleNotification(
     notificationType: string,
     transaction: object,
-    { subtype, renewal, ...data }: { subtype?: string; renewal?: object; bundleId?: string } = {},
+    {
+      subtype,
+      renewal,
+      signedDate = Date.now(),
+      ...data
+    }: { subtype?: string; renewal?: object; signedDate?: number; bundleId?: string } = {},
   ): Buffer {
     const payload = {
       notificationType,
       ...(subtype === undefined ? {} : { subtype }),
       notificationUUID: unique('notification'),
       version: '2.0',
-      signedDate: Date.now(),
+      signedDate,
       data: {
         bundleId,
         environment: 'Production',
