@@ -1,8 +1,7 @@
-import { check } from 'k6';
 import exec from 'k6/execution';
 import http from 'k6/http';
-import { Counter, Rate, Trend } from 'k6/metrics';
 import { authorized, claimsOf, requireServers, serverOf, signInAll } from '../lib/players.js';
+import { requestCounts, requestRecorder, requestThresholds } from '../lib/requests.js';
 import { prefix, seconds, servers, whole } from '../lib/settings.js';
 import { report, trendStats } from '../lib/summary.js';
 
@@ -16,6 +15,8 @@ const groups = whole('GROUPS', 20);
 const durationSec = seconds('DURATION', '30s');
 const pageSize = 100;
 
+const operations = ['friend_list', 'group_search', 'group_join', 'group_users', 'user_groups', 'group_leave'];
+
 export const options = {
   scenarios: {
     players: { executor: 'constant-vus', vus, duration: `${durationSec}s` },
@@ -23,21 +24,10 @@ export const options = {
   // Signs everybody in, and makes the friends and groups that are not there yet.
   setupTimeout: '10m',
   summaryTrendStats: trendStats,
-  thresholds: {
-    failed: ['rate<0.01'],
-    friend_list: ['p(95)<500'],
-    group_search: ['p(95)<500'],
-    group_join: ['p(95)<500'],
-    group_users: ['p(95)<500'],
-    user_groups: ['p(95)<500'],
-    group_leave: ['p(95)<500'],
-  },
+  thresholds: requestThresholds(operations),
 };
 
-const operations = ['friend_list', 'group_search', 'group_join', 'group_users', 'user_groups', 'group_leave'];
-const trends = Object.fromEntries(operations.map((operation) => [operation, new Trend(operation, true)]));
-const requests = new Counter('requests');
-const failed = new Rate('failed');
+const passed = requestRecorder(operations);
 
 export function setup() {
   requireServers();
@@ -105,23 +95,11 @@ export default function friendsAndGroups({ tokens }) {
   passed('group_leave', post(`/v2/group/${id}/leave`, 'leave'), () => true);
 }
 
-/** Records a response: how long it took, and whether its status and content are right. */
-function passed(operation, response, isRight) {
-  trends[operation].add(response.timings.duration);
-  const ok = check(response, {
-    [`${operation} answers 200`]: ({ status }) => status === 200,
-    [`${operation} answers the right content`]: ({ status }) => status === 200 && isRight(response.json()),
-  });
-  requests.add(1);
-  failed.add(!ok);
-  return ok;
-}
-
 export function handleSummary(data) {
   return report(data, {
     title: `${vus} players at a time with ${friendsEach} friends each and ${groups} groups on ${servers.length} server(s), ${durationSec} s`,
     trends: operations,
-    counts: ['requests', 'failed'],
+    counts: requestCounts,
     seconds: durationSec,
   });
 }

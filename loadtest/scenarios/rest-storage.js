@@ -1,8 +1,7 @@
-import { check } from 'k6';
 import exec from 'k6/execution';
 import http from 'k6/http';
-import { Counter, Rate, Trend } from 'k6/metrics';
 import { authorized, deviceIdOf, requireServers, serverOf, signIn, signInAll } from '../lib/players.js';
+import { requestCounts, requestRecorder, requestThresholds } from '../lib/requests.js';
 import { seconds, servers, whole } from '../lib/settings.js';
 import { report, trendStats } from '../lib/summary.js';
 
@@ -15,6 +14,8 @@ const rampSec = durationSec / 6;
 const valueBytes = 200;
 const collection = 'loadtest';
 const key = 'profile';
+
+const operations = ['sign_in', 'storage_write', 'storage_read', 'account_get'];
 
 export const options = {
   scenarios: {
@@ -31,23 +32,10 @@ export const options = {
   // Registers every player who is not there yet.
   setupTimeout: '10m',
   summaryTrendStats: trendStats,
-  thresholds: {
-    failed: ['rate<0.01'],
-    sign_in: ['p(95)<500'],
-    storage_write: ['p(95)<500'],
-    storage_read: ['p(95)<500'],
-    account_get: ['p(95)<500'],
-  },
+  thresholds: requestThresholds(operations),
 };
 
-const trends = {
-  sign_in: new Trend('sign_in', true),
-  storage_write: new Trend('storage_write', true),
-  storage_read: new Trend('storage_read', true),
-  account_get: new Trend('account_get', true),
-};
-const requests = new Counter('requests');
-const failed = new Rate('failed');
+const passed = requestRecorder(operations);
 
 export function setup() {
   requireServers();
@@ -77,18 +65,6 @@ export default function restStorage() {
   passed('account_get', account, ({ devices }) => devices.some(({ id }) => id === deviceIdOf(player)));
 }
 
-/** Records a response: how long it took, and whether its status and content are right. */
-function passed(operation, response, isRight) {
-  trends[operation].add(response.timings.duration);
-  const ok = check(response, {
-    [`${operation} answers 200`]: ({ status }) => status === 200,
-    [`${operation} answers the right content`]: ({ status }) => status === 200 && isRight(response.json()),
-  });
-  requests.add(1);
-  failed.add(!ok);
-  return ok;
-}
-
 function storedValue() {
   const value = { vu: exec.vu.idInTest, iteration: exec.vu.iterationInScenario, padding: '' };
   value.padding = 'x'.repeat(valueBytes - JSON.stringify(value).length);
@@ -104,8 +80,8 @@ function sameJson(text, other) {
 export function handleSummary(data) {
   return report(data, {
     title: `Up to ${vus} players at a time on ${servers.length} server(s), ${durationSec} s`,
-    trends: Object.keys(trends),
-    counts: ['requests', 'failed'],
+    trends: operations,
+    counts: requestCounts,
     seconds: durationSec,
   });
 }

@@ -231,6 +231,14 @@ describe('wallets', () => {
     }
   });
 
+  it('takes no more changes than can be done at once', async () => {
+    const changes = Array.from({ length: 10_001 }, () => ({ userId: alice.id, changeset: { coins: 1n } }));
+    const message = 'Too many wallet updates, at most 10000 at once.';
+    await expect(wallets.updateMany(changes)).rejects.toMatchObject({ code: 3, message });
+    expect(await wallets.updateMany(changes.slice(1), { updateLedger: true })).toHaveLength(10_000);
+    expect(await walletText(alice)).toBe('{"coins": 10000}');
+  });
+
   it('waits for whoever has the wallet locked', async () => {
     const { rows: own } = await sql.query('SELECT pg_backend_pid() AS pid');
     await sql.query('BEGIN');

@@ -163,8 +163,12 @@ export class Wallets {
   }
 }
 
-/** The changes with canonical ids. Throws INVALID_ARGUMENT for what is no change. */
+/** Most changes of wallets in one call. */
+const maxChanges = 10_000;
+
+/** The changes with canonical ids. Throws INVALID_ARGUMENT for what is no change, and for too many of them. */
 export function checkChanges(changes: readonly WalletChange[]): WalletChange[] {
+  if (changes.length > maxChanges) throw invalidArgument(`Too many wallet updates, at most ${maxChanges} at once.`);
   return changes.map((change) => {
     const userId = parseUuid(change.userId);
     if (userId === null) throw invalidArgument('expects a valid user id');
