@@ -128,4 +128,31 @@ describe.each(doorKinds)('the same receipt many times at once, %s', (kind) => {
       "SELECT refund_time > create_time - INTERVAL '1 minute' AS refunded FROM purchase WHERE transaction_id = $1";
     expect((await sql.query(query, [token])).rows).toEqual([{ refunded: true }]);
   });
+
+  it('keeps nothing of what the store said of its owner, who is erased meanwhile', async () => {
+    for (let round = 0; round < rounds; round++) {
+      const leaver = await signIn(server);
+      const { token, receipt } = stores.googleSubscription({
+        externalAccountIdentifiers: { obfuscatedExternalAccountId: leaver.id },
+      });
+      const body = { receipt: JSON.stringify(receipt) };
+      const [first = restDoor(server), ...others] = doors.slice(0, 8);
+      const buy = (door: Door) => door.call('ValidateSubscriptionGoogle', leaver.authorization, body);
+      expect((await buy(first)).code).toBe(0);
+      const renewal = stores.googleNotification({
+        subscriptionNotification: { version: '1.0', notificationType: 2, purchaseToken: token },
+      });
+      const bought = others.map((door) => buy(door).then(({ code }) => code));
+      const told = [notify(server, 'google', renewal), notify(server, 'google', renewal)];
+      await server.features.erasure.erasure.deleteAccount(leaver.id);
+      // The token is dead before long; nobody is sent away by a fault of the server's.
+      for (const code of await Promise.all(bought)) expect([0, 5, 16]).toContain(code);
+      expect(new Set(await Promise.all(told))).toEqual(new Set([200]));
+      expect(await notify(server, 'google', renewal)).toBe(200);
+      const query = `SELECT user_id, raw_response, raw_notification FROM subscription WHERE original_transaction_id = $1`;
+      expect((await sql.query(query, [token])).rows).toEqual([
+        { user_id: '00000000-0000-0000-0000-000000000000', raw_response: {}, raw_notification: {} },
+      ]);
+    }
+  });
 });
