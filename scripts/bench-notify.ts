@@ -1,25 +1,16 @@
 // Prints what notifications to players who are online cost: npx tsx scripts/bench-notify.ts [--sockets 1000] and the
 // options of bench-stage.ts. The sockets live in a process of their own, so CPU time is the server's alone.
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import type { NewNotification } from '../server/features/notifications/index.ts';
+import { startClients } from './bench-client.ts';
 import { openStage } from './bench-stage.ts';
 
 const { app, bench, close, numbers } = await openStage({ sockets: 1000, concurrency: 4 });
 const { notifications } = app.features.notifications;
 
-const clients = fork(fileURLToPath(new URL('./bench-sockets.ts', import.meta.url)), {
-  execArgv: ['--import', 'tsx'],
-  env: { ...process.env, BENCH_URL: `http://127.0.0.1:${app.port}`, BENCH_SOCKETS: String(numbers.sockets) },
-});
-const [userIds] = (await once(clients, 'message')) as [string[]];
-/** How many the clients have heard so far. */
-const heard = async (): Promise<number> => {
-  clients.send('count');
-  return ((await once(clients, 'message')) as [number])[0];
-};
+const clients = await startClients(`http://127.0.0.1:${app.port}`, numbers.sockets);
+const { userIds } = clients;
+await clients.order('open');
 
 let sent = 0;
 const notify = (persistent: boolean): NewNotification[] => {
@@ -35,7 +26,7 @@ await bench('the same to everybody at once, live', async () => {
   // What was sent in a turn of the event loop leaves at its end.
   await turn();
 });
-while ((await heard()) < sent) await new Promise((resolve) => setTimeout(resolve, 50));
-console.log(`${sent} notifications sent, ${await heard()} heard`);
-clients.kill();
+while ((await clients.order('count')) < sent) await new Promise((resolve) => setTimeout(resolve, 50));
+console.log(`${sent} notifications sent, ${await clients.order('count')} heard`);
+clients.stop();
 await close();

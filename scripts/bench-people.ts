@@ -107,7 +107,6 @@ async function enter(userId: string, target: string, type: number): Promise<Sock
     close: () => undefined,
   };
   app.features.streams.streams.sessionOpened(session);
-  chat.opened(session);
   await chat.join(session, { target, type, persistence: true, hidden: false });
   return session;
 }

@@ -2,11 +2,11 @@
 //   npx tsx scripts/bench-room.ts --urls http://127.0.0.1:7350,http://127.0.0.1:7351 --pids 4711,4712 --redis-pid 4713
 // Members spread evenly over the nodes; the first one sends. CPU time is read from /proc, so Linux only.
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { WebSocket } from 'ws';
+import type { WebSocket } from 'ws';
 import { EnvelopeFrame, payload } from '../server/wire/envelope.ts';
 import { nakama } from '../server/wire/generated/messages.js';
+import { cpuSeconds, openSocket, signIn } from './bench-client.ts';
 
 const { values } = parseArgs({
   options: {
@@ -16,6 +16,7 @@ const { values } = parseArgs({
     key: { type: 'string', default: 'defaultkey' },
     members: { type: 'string', default: '200' },
     rate: { type: 'string', default: '200' },
+    'warm-up': { type: 'string', default: '10' },
     seconds: { type: 'string', default: '10' },
   },
 });
@@ -23,32 +24,8 @@ const urls = values.urls.split(',');
 const members = Number(values.members);
 const ratePerSecond = Number(values.rate);
 const seconds = Number(values.seconds);
-const warmUpMs = 2000;
-/** What Linux counts CPU time in, per second. */
-const ticksPerSecond = 100;
-
-/** CPU seconds of a process so far. */
-function cpuSeconds(pid: string): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
-}
-
-async function connect(url: string): Promise<WebSocket> {
-  const response = await fetch(`${url}/v2/account/authenticate/device`, {
-    method: 'POST',
-    headers: { authorization: `Basic ${btoa(`${values.key}:`)}` },
-    body: JSON.stringify({ id: randomUUID() }),
-  });
-  if (!response.ok) throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
-  const { token } = (await response.json()) as { token: string };
-  const socket = new WebSocket(`${url.replace('http', 'ws')}/ws?format=protobuf&token=${token}`, {
-    perMessageDeflate: false,
-    skipUTF8Validation: true,
-  });
-  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
-  return socket;
-}
-
+/** By then each node has compiled what it needs. */
+const warmUpMs = Number(values['warm-up']) * 1000;
 function join(socket: WebSocket, room: string): Promise<string> {
   const persistence = { value: false };
   const request = payload('channel_join', { target: room, type: 1, persistence, hidden: { value: false } });
@@ -67,7 +44,10 @@ function join(socket: WebSocket, room: string): Promise<string> {
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 const sockets: WebSocket[] = [];
-for (let index = 0; index < members; index++) sockets.push(await connect(urls[index % urls.length] as string));
+for (let index = 0; index < members; index++) {
+  const url = urls[index % urls.length] as string;
+  sockets.push(await openSocket(url, await signIn(url, values.key)));
+}
 const room = `bench-${randomUUID()}`;
 let channelId = '';
 for (const socket of sockets) channelId = await join(socket, room);

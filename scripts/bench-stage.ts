@@ -26,9 +26,11 @@ export interface Stage {
  *   --database postgresql://...   a database to use; by default an embedded one in a folder of its own
  *   --concurrency 32 --seconds 3 --rounds 3
  * @param defaults numbers of its own that may be given as options, too; returned as `numbers`
+ * @param settings configuration of the node
  */
 export async function openStage<K extends string>(
   defaults: Record<K, number>,
+  settings: Record<string, unknown> = {},
 ): Promise<Stage & { numbers: Record<K, number> }> {
   const numeric = { concurrency: 32, seconds: 3, rounds: 3, ...defaults } as Record<string, number>;
   const options = Object.fromEntries(
@@ -50,12 +52,16 @@ export async function openStage<K extends string>(
     'database.url': databaseUrl,
     'socket.address': '127.0.0.1',
     'socket.port': 0,
+    ...settings,
   });
   const app = await App.start({ config, log });
   const sql = new pg.Client(databaseUrl);
   await sql.connect();
 
+  let isHeaded = false;
   const bench = async (name: string, run: () => Promise<unknown>): Promise<void> => {
+    if (!isHeaded) printRow('', 'ops/s', 'CPU-s/1k', 'DB CPU-s/1k');
+    isHeaded = true;
     let best = { cpu: Number.POSITIVE_INFINITY, databaseCpu: 0, rate: 0 };
     for (let round = 0; round < rounds; round++) {
       const [cpuBefore, databaseBefore] = [process.cpuUsage(), await databaseCpuSeconds(sql)];
@@ -73,7 +79,6 @@ export async function openStage<K extends string>(
     await embedded?.stop();
     await rm(folder, { recursive: true, force: true });
   };
-  printRow('', 'ops/s', 'CPU-s/1k', 'DB CPU-s/1k');
   return { app, sql, bench, close, numbers: numbers as Record<K, number> };
 }
 

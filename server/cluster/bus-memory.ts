@@ -1,4 +1,5 @@
 import { AppError, Code, resourceExhausted, unavailable } from '../platform/errors.ts';
+import { SmallSet } from '../platform/small.ts';
 import type { AnswerHandler, Bus, ClusterLog, FrameHandler, GapListener, Subscription } from './bus.ts';
 import { checkFrameSize, maxFrameBytes, maxPendingAsks, travellingError } from './bus.ts';
 import type { MemoryHub } from './memory-hub.ts';
@@ -11,6 +12,10 @@ export class MemoryBus implements Bus {
   readonly #log: ClusterLog;
   readonly #answers = new Map<string, AnswerHandler>();
   readonly #members = new Set<Member>();
+  readonly #leave = (member: Member): void => {
+    this.#wire.remove(member);
+    this.#members.delete(member);
+  };
   #pendingAsks = 0;
   #closed = false;
 
@@ -34,15 +39,10 @@ export class MemoryBus implements Bus {
 
   async subscribe(topic: string, handler: FrameHandler): Promise<Subscription> {
     this.#checkOpen();
-    const member: Member = { topic, handler, log: this.#log };
+    const member = new Member(topic, handler, this.#log, this.#leave);
     this.#wire.add(member);
     this.#members.add(member);
-    return {
-      close: async () => {
-        this.#wire.remove(member);
-        this.#members.delete(member);
-      },
-    };
+    return member;
   }
 
   async ask(node: string, kind: string, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
@@ -97,10 +97,23 @@ const maxWaitingFrames = 65_536;
 /** Frames delivered in one go when handlers publish more and more, before timers and sockets get their turn. */
 const maxFramesPerTurn = 1024;
 
-interface Member {
+/** One that listens to a topic. There are several per socket: what they have in common is not made anew for each. */
+class Member implements Subscription {
   readonly topic: string;
   readonly handler: FrameHandler;
   readonly log: ClusterLog;
+  readonly #leave: (member: Member) => void;
+
+  constructor(topic: string, handler: FrameHandler, log: ClusterLog, leave: (member: Member) => void) {
+    this.topic = topic;
+    this.handler = handler;
+    this.log = log;
+    this.#leave = leave;
+  }
+
+  async close(): Promise<void> {
+    this.#leave(this);
+  }
 }
 
 interface Question {
@@ -115,7 +128,7 @@ type Answerer = (kind: string, body: Uint8Array, from: string) => Promise<Uint8A
 
 /** The part of the hub that connects the buses. */
 export class MemoryWire {
-  readonly #topics = new Map<string, Set<Member>>();
+  readonly #topics = new Map<string, SmallSet<Member>>();
   readonly #queue: { topic: string; frame: Uint8Array; done: () => void }[] = [];
   readonly #nodes = new Map<string, Answerer>();
   /** Open questions, so that they fail at once when one of the two nodes goes away. */
@@ -140,7 +153,7 @@ export class MemoryWire {
 
   add(member: Member): void {
     const members = this.#topics.get(member.topic);
-    if (members === undefined) this.#topics.set(member.topic, new Set([member]));
+    if (members === undefined) this.#topics.set(member.topic, new SmallSet<Member>().add(member));
     else members.add(member);
   }
 

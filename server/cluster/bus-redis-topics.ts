@@ -1,4 +1,5 @@
 import { type AppError, resourceExhausted, unavailable } from '../platform/errors.ts';
+import { SmallSet } from '../platform/small.ts';
 import { within } from '../platform/within.ts';
 import { reconnect } from './redis-connections.ts';
 import { translateRedisError } from './redis-errors.ts';
@@ -18,12 +19,12 @@ export interface Member {
 
 interface Channel {
   readonly name: string;
-  readonly members: Set<Member>;
+  readonly members: SmallSet<Member>;
   /** The number of the last command when that was a SUBSCRIBE, on this connection; otherwise 0. */
   asked: number;
   /** Redis has acknowledged it, and no UNSUBSCRIBE was sent since. */
   active: boolean;
-  readonly waiting: Set<Waiting>;
+  readonly waiting: SmallSet<Waiting>;
 }
 
 interface Waiting {
@@ -38,7 +39,7 @@ export interface TopicEvents {
   onBroken(): void;
   /** Redis has acknowledged that nothing more comes on this channel. */
   onEnded(channel: string): void;
-  onMessage(members: ReadonlySet<Member> | undefined, message: Buffer): void;
+  onMessage(members: SmallSet<Member> | undefined, message: Buffer): void;
 }
 
 /**
@@ -129,7 +130,7 @@ export class RedisTopics {
     const known = this.#channels.get(name);
     if (known !== undefined) return known;
     if (this.#channels.size >= maxChannels) throw resourceExhausted('too many bus topics are subscribed');
-    const channel: Channel = { name, members: new Set(), asked: 0, active: false, waiting: new Set() };
+    const channel: Channel = { name, members: new SmallSet(), asked: 0, active: false, waiting: new SmallSet() };
     this.#channels.set(name, channel);
     return channel;
   }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { invalidArgument, unavailable } from '../platform/errors.ts';
+import type { SmallSet } from '../platform/small.ts';
 import { within } from '../platform/within.ts';
 import {
   type AnswerHandler,
@@ -27,6 +28,23 @@ export interface RedisBusOptions {
 const gapListenerMs = 30_000;
 
 export const redisBusLimits: RedisSenderLimits = { maxPending: 65_536, maxPendingBytes: 64 * 1024 * 1024 };
+
+/** There are several per socket: what they have in common is not made anew for each. */
+class Subscriber implements Member, Subscription {
+  readonly channel: string;
+  readonly handler: FrameHandler;
+  readonly #topics: RedisTopics;
+
+  constructor(channel: string, handler: FrameHandler, topics: RedisTopics) {
+    this.channel = channel;
+    this.handler = handler;
+    this.#topics = topics;
+  }
+
+  async close(): Promise<void> {
+    this.#topics.remove(this);
+  }
+}
 
 /**
  * The bus over Redis pub/sub. A node hears its own frames through Redis as all others do: hence one order for all, and
@@ -100,9 +118,9 @@ export class RedisBus implements Bus {
 
   async subscribe(topic: string, handler: FrameHandler): Promise<Subscription> {
     this.#checkOpen();
-    const member: Member = { channel: this.#channel(topic), handler };
-    await this.#topics.add(member, this.#subscribeMs);
-    return { close: async () => this.#topics.remove(member) };
+    const subscriber = new Subscriber(this.#channel(topic), handler, this.#topics);
+    await this.#topics.add(subscriber, this.#subscribeMs);
+    return subscriber;
   }
 
   async ask(node: string, kind: string, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
@@ -147,7 +165,7 @@ export class RedisBus implements Bus {
     this.#opened = true;
   }
 
-  #receive(members: ReadonlySet<Member> | undefined, message: Buffer): void {
+  #receive(members: SmallSet<Member> | undefined, message: Buffer): void {
     const received = decodeWire(message, this.#origin);
     if (received === undefined) {
       if (this.#droppedFrames++ === 0) this.#log.warn({}, 'a bus frame of a newer version was dropped');

@@ -109,11 +109,11 @@ export class MemoryPresence implements PresenceTracker {
     const node = this.#nodes.self.name;
     const added = new Map<string, number>();
     return presences.map((presence) => {
-      const { sessionId } = presence;
+      const { sessionId, userId, username, stream, hidden, persistence, status } = presence;
       const epoch = this.#sessions.get(sessionId);
       if (epoch === undefined) throw new AppError(Code.FAILED_PRECONDITION, 'session is not open');
       if (this.#table.hasEnded({ name: node, epoch })) throw unavailable('this node was given up by the others');
-      const full: Presence = { ...presence, node };
+      const full: Presence = { node, sessionId, userId, username, stream, hidden, persistence, status };
       const entry = { key: streamKey(full.stream), id: presenceKey(full), presence: full, epoch };
       if (presenceBytes(full) > maxPresenceBytes) throw invalidArgument('presence is too large');
       if (this.#table.get(entry.key, entry.id) === undefined) {

@@ -1,4 +1,5 @@
 import { AppError, alreadyExists, Code } from '../platform/errors.ts';
+import { SmallMap, SmallSet } from '../platform/small.ts';
 import { maxSessionPresences, presenceKey } from './presence.ts';
 
 /** A presence of one of this node's sessions. */
@@ -27,7 +28,7 @@ export interface HeldSession {
   /** Of the node, when the session was opened, or when it was taken over into the next one. */
   epoch: number;
   open: boolean;
-  readonly held: Set<Held>;
+  readonly held: SmallSet<Held>;
 }
 
 /**
@@ -37,7 +38,7 @@ export interface HeldSession {
  */
 export class HeldPresences {
   readonly #sessions = new Map<string, HeldSession>();
-  readonly #streams = new Map<string, Map<string, Held>>();
+  readonly #streams = new Map<string, SmallMap<Held>>();
   /** Redis may have something else than `value` says: a reply got lost. */
   readonly #doubtful = new Set<Held>();
   #count = 0;
@@ -55,7 +56,7 @@ export class HeldPresences {
 
   open(sessionId: string, epoch: number): void {
     if (this.#sessions.has(sessionId)) throw alreadyExists('session is open already');
-    this.#sessions.set(sessionId, { id: sessionId, epoch, open: true, held: new Set() });
+    this.#sessions.set(sessionId, { id: sessionId, epoch, open: true, held: new SmallSet() });
   }
 
   /** What the session held; nobody else will find it here. */
@@ -213,7 +214,7 @@ export class HeldPresences {
     };
     session.held.add(held);
     const stream = this.#streams.get(key);
-    if (stream === undefined) this.#streams.set(key, new Map([[id, held]]));
+    if (stream === undefined) this.#streams.set(key, new SmallMap<Held>().set(id, held));
     else stream.set(id, held);
     return held;
   }

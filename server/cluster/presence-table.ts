@@ -1,3 +1,4 @@
+import { SmallMap, SmallSet } from '../platform/small.ts';
 import type { NodeId } from './nodes.ts';
 import type { Presence } from './presence.ts';
 
@@ -13,9 +14,9 @@ export interface Entry {
 
 /** The part of the hub that holds all presences, by stream, by session and by node. */
 export class PresenceTable {
-  readonly #streams = new Map<string, Map<string, Entry>>();
-  readonly #sessions = new Map<string, Set<Entry>>();
-  readonly #nodes = new Map<string, Set<Entry>>();
+  readonly #streams = new Map<string, SmallMap<Entry>>();
+  readonly #sessions = new Map<string, SmallSet<Entry>>();
+  readonly #nodes = new Map<string, SmallSet<Entry>>();
   /** The last ended epoch by node name: nothing of it may come back. */
   readonly #ended = new Map<string, number>();
 
@@ -84,20 +85,20 @@ export class PresenceTable {
 
   #insert(entry: Entry): void {
     const stream = this.#streams.get(entry.key);
-    if (stream === undefined) this.#streams.set(entry.key, new Map([[entry.id, entry]]));
+    if (stream === undefined) this.#streams.set(entry.key, new SmallMap<Entry>().set(entry.id, entry));
     else stream.set(entry.id, entry);
     put(this.#sessions, entry.presence.sessionId, entry);
     put(this.#nodes, entry.presence.node, entry);
   }
 }
 
-function put(index: Map<string, Set<Entry>>, key: string, entry: Entry): void {
+function put(index: Map<string, SmallSet<Entry>>, key: string, entry: Entry): void {
   const entries = index.get(key);
-  if (entries === undefined) index.set(key, new Set([entry]));
+  if (entries === undefined) index.set(key, new SmallSet<Entry>().add(entry));
   else entries.add(entry);
 }
 
-function drop(index: Map<string, Set<Entry>>, key: string, entry: Entry): void {
+function drop(index: Map<string, SmallSet<Entry>>, key: string, entry: Entry): void {
   const entries = index.get(key);
   entries?.delete(entry);
   if (entries?.size === 0) index.delete(key);

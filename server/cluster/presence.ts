@@ -114,6 +114,6 @@ export const maxPresenceBytes = 4096;
 /** Streams one session may be on. */
 export const maxSessionPresences = 4096;
 
-/** What tells presences of one stream apart. */
+/** What tells presences of one stream apart. Flat, as the key of a stream is. */
 export const presenceKey = (presence: { readonly sessionId: string; readonly userId: string }): string =>
-  `${presence.sessionId}.${presence.userId}`;
+  [presence.sessionId, presence.userId].join('.');

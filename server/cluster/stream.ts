@@ -41,7 +41,8 @@ export function streamKey(stream: Stream): string {
   if (subject.includes('.') || subcontext.includes('.')) {
     throw invalidArgument('stream subject and subcontext must be UUIDs');
   }
-  return `${mode}.${subject}.${subcontext}.${label}`;
+  // Joined, it is one flat string. A template would keep its parts for as long as a key is kept, three times its size.
+  return [mode, subject, subcontext, label].join('.');
 }
 
 export function parseStreamKey(key: string): Stream {
@@ -63,4 +64,4 @@ export function parseStreamKey(key: string): Stream {
 /** The bus topic that carries the stream's messages and presence events. */
 export const streamTopic = (stream: Stream): string => streamKeyTopic(streamKey(stream));
 
-export const streamKeyTopic = (key: string): string => `stream:${key}`;
+export const streamKeyTopic = (key: string): string => ['stream', key].join(':');

@@ -44,15 +44,19 @@ export async function listenNode<D>(
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
+    WebSocket: NodeWebSocket,
     maxPayload: options.maxMessageBytes,
     skipUTF8Validation: true, // the codec decides what bad text is worth
     handleProtocols: () => false,
     closeTimeout: options.closeAckWaitMs,
-  } as ConstructorParameters<typeof WebSocketServer>[0]);
+  } as ConstructorParameters<typeof WebSocketServer<typeof NodeWebSocket<D>>>[0]);
 
+  const forget = function (this: Socket): void {
+    sockets.delete(this);
+  };
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
+    socket.on('close', forget);
   });
 
   server.on('request', (request: NodeRequest, response: ServerResponse) => {
@@ -83,7 +87,7 @@ export async function listenNode<D>(
     if (rejection) return socket.end(rejectionText(rejection), () => socket.destroySoon());
     websockets.handleUpgrade(request, socket, head, (websocket) => {
       socket.off('error', ignore);
-      if ('accept' in decision) accept(decision.accept, websocket, socket);
+      if ('accept' in decision) accept(decision.accept, websocket as NodeWebSocket<D>, socket);
     });
   });
 
@@ -96,22 +100,33 @@ export async function listenNode<D>(
     }
   };
 
-  const accept = (data: D, websocket: WebSocket, socket: Socket): void => {
-    const connection = new NodeConnection(websocket, socket, () => handlers.drain(data));
+  // The same functions for all sockets: of their own, they would be a good part of what an idle socket costs.
+  const connectionOf = (websocket: WebSocket) => (websocket as NodeWebSocket<D>).connection;
+  const message = function (this: WebSocket, content: Buffer, isBinary: boolean): void {
+    const connection = connectionOf(this);
+    if (connection?.isOpen) handlers.message(connection.data, content, isBinary);
+  };
+  const pong = function (this: WebSocket): void {
+    const connection = connectionOf(this);
+    if (connection?.isOpen) handlers.pong(connection.data);
+  };
+  const failed = function (this: WebSocket, error: Error): void {
+    connectionOf(this)?.failed(error);
+  };
+  const closed = function (this: WebSocket, code: number, text: Buffer): void {
+    const connection = connectionOf(this);
+    if (connection === undefined) return;
+    queueMicrotask(() => {
+      connectionCount--;
+      handlers.close(connection.data, connection.endCode ?? code, connection.endText ?? text.toString());
+    });
+  };
+
+  const accept = (data: D, websocket: NodeWebSocket<D>, socket: Socket): void => {
+    const connection = new NodeConnection(data, websocket, socket, handlers);
+    websocket.connection = connection;
     connectionCount++;
-    websocket.on('message', (message: Buffer, isBinary: boolean) => {
-      if (connection.isOpen) handlers.message(data, message, isBinary);
-    });
-    websocket.on('pong', () => {
-      if (connection.isOpen) handlers.pong(data);
-    });
-    websocket.on('error', (error) => connection.failed(error));
-    websocket.on('close', (code, text) => {
-      queueMicrotask(() => {
-        connectionCount--;
-        handlers.close(data, connection.endCode ?? code, connection.endText ?? text.toString());
-      });
-    });
+    websocket.on('message', message).on('pong', pong).on('error', failed).on('close', closed);
     handlers.open(data, connection);
   };
 
@@ -183,20 +198,26 @@ function rejectionText({ status, headers, body }: Rejection): string {
   return `HTTP/1.1 ${statusLine(status)}\r\n${lines.join('')}Connection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 }
 
-class NodeConnection implements Connection {
+class NodeWebSocket<D> extends WebSocket {
+  connection: NodeConnection<D> | undefined;
+}
+
+class NodeConnection<D> implements Connection {
+  readonly data: D;
   endCode: number | undefined;
   endText: string | undefined;
   readonly #websocket: WebSocket;
   readonly #socket: Socket;
-  readonly #drain: () => void;
+  readonly #handlers: ListenerHandlers<D>;
   /** What was sent under a cork. */
   #batch: FrameBatch | undefined;
   #blocked = false;
 
-  constructor(websocket: WebSocket, socket: Socket, drain: () => void) {
+  constructor(data: D, websocket: WebSocket, socket: Socket, handlers: ListenerHandlers<D>) {
+    this.data = data;
     this.#websocket = websocket;
     this.#socket = socket;
-    this.#drain = drain;
+    this.#handlers = handlers;
   }
 
   get isOpen(): boolean {
@@ -269,7 +290,7 @@ class NodeConnection implements Connection {
   readonly #written = (error?: Error | null): void => {
     if (error || !this.#blocked || !this.isOpen) return;
     this.#blocked = this.#socket.writableLength > 0;
-    this.#drain();
+    this.#handlers.drain(this.data);
   };
 }
 

@@ -59,9 +59,7 @@ interface Bench {
 function setUp(room = Number.POSITIVE_INFINITY, limits = { maxMessages: 4, maxBytes: 1_000_000 }): Bench {
   const connection = new SlowConnection(room);
   let scheduled = 0;
-  const outbox = new Outbox(connection, false, limits, () => {
-    scheduled++;
-  });
+  const outbox = new Outbox(connection, false, { limits, schedule: () => scheduled++, sent: () => {} });
   return { connection, outbox, scheduled: () => scheduled };
 }
 

@@ -7,6 +7,15 @@ export interface OutboxLimits {
   readonly maxBytes: number;
 }
 
+/** What the outboxes of a node have in common. */
+export interface OutboxHost {
+  readonly limits: OutboxLimits;
+  /** Has `flush` called at the end of this turn of the event loop. */
+  schedule(outbox: Outbox): void;
+  /** Hears the size of each message that goes to the transport. */
+  sent(bytes: number): void;
+}
+
 /** What the transport may hold beyond the kernel's buffer before messages wait here, as references and not as copies. */
 const transportBytes = 64 * 1024;
 
@@ -16,31 +25,17 @@ const transportBytes = 64 * 1024;
  */
 export class Outbox {
   readonly #connection: Connection;
-  readonly #limits: OutboxLimits;
-  readonly #schedule: (outbox: Outbox) => void;
-  readonly #sent: (bytes: number) => void;
+  readonly #host: OutboxHost;
   #queue: Uint8Array[] = [];
   #bytes = 0;
   #isScheduled = false;
   #stalledSince: number | undefined;
   readonly #isBinary: boolean;
 
-  /**
-   * @param schedule has `flush` called at the end of this turn of the event loop.
-   * @param sent hears the size of each message that goes to the transport.
-   */
-  constructor(
-    connection: Connection,
-    isBinary: boolean,
-    limits: OutboxLimits,
-    schedule: (outbox: Outbox) => void,
-    sent: (bytes: number) => void = () => undefined,
-  ) {
-    this.#sent = sent;
+  constructor(connection: Connection, isBinary: boolean, host: OutboxHost) {
     this.#connection = connection;
     this.#isBinary = isBinary;
-    this.#limits = limits;
-    this.#schedule = schedule;
+    this.#host = host;
   }
 
   /** Queues a message; false when the peer is so far behind that the socket has to go. */
@@ -48,11 +43,12 @@ export class Outbox {
     this.#queue.push(message);
     this.#bytes += message.length;
     if (this.#stalledSince !== undefined) {
-      return this.#queue.length <= this.#limits.maxMessages && this.#bytes <= this.#limits.maxBytes;
+      const { maxMessages, maxBytes } = this.#host.limits;
+      return this.#queue.length <= maxMessages && this.#bytes <= maxBytes;
     }
     if (!this.#isScheduled) {
       this.#isScheduled = true;
-      this.#schedule(this);
+      this.#host.schedule(this);
     }
     return true;
   }
@@ -74,7 +70,7 @@ export class Outbox {
           const message = queue[sent++] as Uint8Array;
           this.#bytes -= message.length;
           this.#connection.send(message, this.#isBinary);
-          this.#sent(message.length);
+          this.#host.sent(message.length);
         }
       });
     }

@@ -12,7 +12,7 @@ import type { AuthenticatedUser } from '../wire/session.ts';
 import { type HttpAnswer, headerValues, textAnswer } from './http-exchange.ts';
 import { parseQuery } from './http-path.ts';
 import type { Connection, RequestHead, UpgradeDecision } from './listener.ts';
-import { Outbox } from './outbox.ts';
+import { Outbox, type OutboxHost } from './outbox.ts';
 import { SocketCalls } from './socket-calls.ts';
 import { jsonCodec, protobufCodec, type SocketCodec } from './socket-codec.ts';
 import { type SessionHost, WsSession } from './ws-session.ts';
@@ -49,6 +49,7 @@ export class WsServer {
   readonly #cleanUps = new Set<Promise<void>>();
   readonly #calls: SocketCalls;
   readonly #host: SessionHost;
+  readonly #outboxHost: OutboxHost;
   readonly #lifeCheck: NodeJS.Timeout;
   #toFlush: Outbox[] = [];
   /** Set once all sockets are to end. */
@@ -67,6 +68,11 @@ export class WsServer {
       handle: (session, frame) => this.#handle(session, frame),
       closing: (session, reason) => this.#closing(session, reason),
       now: () => deps.clock.monotonic(),
+    };
+    this.#outboxHost = {
+      limits: { maxMessages: socket.outgoing_queue_size, maxBytes: socket.outgoing_queue_bytes },
+      schedule: (outbox) => this.#scheduleFlush(outbox),
+      sent: (bytes) => deps.metrics.socketSent(bytes),
     };
     const times = {
       pingPeriodMs: socket.ping_period_ms,
@@ -104,10 +110,8 @@ export class WsServer {
       connection.end(this.#closeReason.code, this.#closeReason.text);
       return;
     }
-    const { config, clock, gateway, log, metrics } = this.#deps;
-    const limits = { maxMessages: config.socket.outgoing_queue_size, maxBytes: config.socket.outgoing_queue_bytes };
-    const schedule = (own: Outbox): void => this.#scheduleFlush(own);
-    const outbox = new Outbox(connection, data.codec.isBinary, limits, schedule, (bytes) => metrics.socketSent(bytes));
+    const { clock, gateway, log, metrics } = this.#deps;
+    const outbox = new Outbox(connection, data.codec.isBinary, this.#outboxHost);
     const init = { ...data, id: newId(), connectedAt: clock.now() };
     const session = new WsSession(init, connection, outbox, this.#host);
     data.session = session;

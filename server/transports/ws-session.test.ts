@@ -78,7 +78,11 @@ describe('a socket session', () => {
     connection = new FakeConnection();
     host = new FakeHost();
     scheduled = [];
-    outbox = new Outbox(connection, false, { maxMessages: 2, maxBytes: 1000 }, (own) => scheduled.push(own));
+    outbox = new Outbox(connection, false, {
+      limits: { maxMessages: 2, maxBytes: 1000 },
+      schedule: (own) => scheduled.push(own),
+      sent: () => {},
+    });
     const user = { id: 'u', username: 'n', vars: {}, tokenId: '', expiresAt: 0 };
     const init = { id: 's', user, codec: jsonCodec, lang: 'en', clientAddress: '', clientPort: '', connectedAt: 0 };
     session = new WsSession(init, connection, outbox, host);

@@ -46,15 +46,11 @@ const maxHistoryLimit = 100;
  */
 export class Chat {
   readonly #deps: Dependencies;
-  /** The channels of each socket, and whether what it sends there is stored. */
+  /** The channels of each socket that ever joined one, and whether what it sends there is stored. */
   readonly #joined = new Map<SocketSession, Map<string, { channel: Channel; persistence: boolean }>>();
 
   constructor(deps: Dependencies) {
     this.#deps = deps;
-  }
-
-  opened(session: SocketSession): void {
-    this.#joined.set(session, new Map());
   }
 
   closed(session: SocketSession): void {
@@ -76,7 +72,7 @@ export class Chat {
       .catch((error) => {
         throw internalUnlessTransient(error, 'Error joining channel');
       });
-    if (isNew) this.#joined.get(session)?.set(channel.id, { channel, persistence });
+    if (isNew) this.#remember(session, channel, persistence);
     await access.resolve(target, user.id).catch(async (error) => {
       // Whoever was there before stays when it cannot be looked up.
       if (isNew || isRefusal(error)) await this.leave(session, channel.id);
@@ -168,6 +164,13 @@ export class Chat {
     const { channels, db } = this.#deps;
     if (readerId !== null) await channels.of(channel.kind).requireReader(channel, readerId);
     return { channel, ...(await listMessages(db, channel, request)) };
+  }
+
+  #remember(session: SocketSession, channel: Channel, persistence: boolean): void {
+    if (session.closed) return; // it may have been forgotten already
+    const joined = this.#joined.get(session);
+    if (joined === undefined) this.#joined.set(session, new Map([[channel.id, { channel, persistence }]]));
+    else joined.set(channel.id, { channel, persistence });
   }
 
   // Channels that the session was taken off do not count.

@@ -56,9 +56,6 @@ export function createChat({ config, db, clock }: FeatureKit, { streams, ...othe
     chat,
     channels,
     messages: new SystemMessages(streams, log),
-    async socketOpened(session) {
-      chat.opened(session);
-    },
     async socketClosed(session) {
       chat.closed(session);
     },

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { CloseReasons } from '../../platform/errors.ts';
+import { SmallSet } from '../../platform/small.ts';
 import { EnvelopeFrame } from '../../wire/envelope.ts';
 import type { muster } from '../../wire/generated/messages.js';
 import type { SocketSession } from '../../wire/session.ts';
@@ -10,7 +11,7 @@ export class Sockets {
   readonly #control: Control;
   readonly #log: Logger;
   readonly #byId = new Map<string, SocketSession>();
-  readonly #byUser = new Map<string, Set<SocketSession>>();
+  readonly #byUser = new Map<string, SmallSet<SocketSession>>();
 
   constructor(control: Control, log: Logger) {
     this.#control = control;
@@ -25,7 +26,7 @@ export class Sockets {
   add(session: SocketSession): void {
     this.#byId.set(session.id, session);
     const sessions = this.#byUser.get(session.user.id);
-    if (sessions === undefined) this.#byUser.set(session.user.id, new Set([session]));
+    if (sessions === undefined) this.#byUser.set(session.user.id, new SmallSet<SocketSession>().add(session));
     else sessions.add(session);
   }
 
@@ -46,7 +47,7 @@ export class Sockets {
   }
 
   /** The user's sockets on this node. */
-  ofUser(userId: string): ReadonlySet<SocketSession> {
+  ofUser(userId: string): Iterable<SocketSession> & { readonly size: number } {
     return this.#byUser.get(userId) ?? noSockets;
   }
 

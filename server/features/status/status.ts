@@ -13,6 +13,7 @@ export class Statuses {
   readonly #streams: Streams;
   readonly #accounts: Accounts;
   readonly #maxFollows: number;
+  /** Of sockets that ever followed somebody. */
   readonly #follows = new Map<SocketSession, Set<string>>();
 
   constructor(streams: Streams, accounts: Accounts, maxFollows: number) {
@@ -26,7 +27,6 @@ export class Statuses {
 
   /** A new socket follows its own user, then appears online if it asked to. */
   async opened(session: SocketSession, appearOnline: boolean): Promise<void> {
-    this.#follows.set(session, new Set());
     await this.#streams.watch(session, statusStream(session.user.id));
     if (appearOnline) await this.set(session, '');
   }
@@ -55,6 +55,7 @@ export class Statuses {
       throw resourceExhausted(`Too many followed users, at most ${this.#maxFollows} per socket.`);
     }
     for (const id of targets) follows.add(id);
+    if (follows.size > 0 && !session.closed) this.#follows.set(session, follows);
     const streams = targets.map(statusStream);
     // Watching first: whoever is not in the list yet will arrive as an event.
     await Promise.all(streams.map((stream) => this.#streams.watch(session, stream)));

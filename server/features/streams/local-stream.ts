@@ -1,8 +1,9 @@
 import type { Logger } from 'pino';
 import type { Bus, Subscription } from '../../cluster/bus.ts';
 import type { Presence } from '../../cluster/presence.ts';
-import { type Stream, streamKey, streamTopic } from '../../cluster/stream.ts';
+import { type Stream, streamKey, streamKeyTopic } from '../../cluster/stream.ts';
 import { allChanges, decodeStreamFrame, type PresenceEvent, type StreamMessage } from '../../cluster/stream-frame.ts';
+import { SmallSet } from '../../platform/small.ts';
 import { EnvelopeFrame, type Payload } from '../../wire/envelope.ts';
 import type { SocketSession } from '../../wire/session.ts';
 import { Members } from './members.ts';
@@ -38,12 +39,15 @@ export interface LocalStreamHost {
   dismissed(local: LocalStream, sessions: readonly SocketSession[]): void;
 }
 
+/** Of the streams that have no order: there is no place at which to begin. */
+const noOrder = Promise.resolve();
+
 /** What this node knows of a stream: the sockets here that take part in it or watch it, and what they have been told. */
 export class LocalStream {
   readonly stream: Stream;
   readonly key: string;
   readonly members = new Members();
-  readonly watchers = new Set<SocketSession>();
+  readonly watchers = new SmallSet<SocketSession>();
   readonly subscription: Promise<Subscription>;
   /** What the listeners here have been told of who is on it. */
   readonly told = new ToldPresences();
@@ -63,10 +67,11 @@ export class LocalStream {
     this.key = streamKey(stream);
     this.#host = host;
     this.#news = news;
-    this.subscription = host.bus.subscribe(streamTopic(stream), (frame) => this.#hear(frame));
+    this.subscription = host.bus.subscribe(streamKeyTopic(this.key), (frame) => this.#hear(frame));
     this.ordered = host.orders.open(stream, (message) => this.#deliverOrdered(message));
     // Why it is not subscribed is told to those who wait for the subscription itself.
-    this.begun = this.subscription.then(() => this.ordered?.begin()).catch(() => undefined);
+    const { ordered } = this;
+    this.begun = ordered === undefined ? noOrder : this.subscription.then(() => ordered.begin()).catch(() => undefined);
   }
 
   get isUnused(): boolean {

@@ -1,5 +1,6 @@
 import type { Presence } from '../../cluster/presence.ts';
 import type { PresenceEvent } from '../../cluster/stream-frame.ts';
+import { SmallSet } from '../../platform/small.ts';
 import type { SocketSession } from '../../wire/session.ts';
 
 /**
@@ -7,16 +8,16 @@ import type { SocketSession } from '../../wire/session.ts';
  * known to others, and follow from then on what happens to that.
  */
 export class Members implements Iterable<SocketSession> {
-  readonly #present = new Set<SocketSession>();
+  readonly #present = new SmallSet<SocketSession>();
   /** Those whose join is under way. */
-  readonly #joining = new Set<SocketSession>();
+  readonly #joining = new SmallSet<SocketSession>();
   /** Where they came, in the stream's order. */
-  readonly #entries = new WeakMap<SocketSession, bigint>();
+  #entries: WeakMap<SocketSession, bigint> | undefined;
   /** Sessions that are off the stream whatever is heard of their presence: they left, or their user did. */
-  readonly #gone = new WeakSet<SocketSession>();
+  #gone: WeakSet<SocketSession> | undefined;
 
   [Symbol.iterator](): Iterator<SocketSession> {
-    return this.#present.values();
+    return this.#present[Symbol.iterator]();
   }
 
   /** Nobody is here, nor about to come. */
@@ -43,8 +44,10 @@ export class Members implements Iterable<SocketSession> {
   startJoin(session: SocketSession, entry: bigint | undefined): void {
     this.#present.add(session);
     this.#joining.add(session);
-    this.#gone.delete(session);
-    if (entry !== undefined) this.#entries.set(session, entry);
+    this.#gone?.delete(session);
+    if (entry === undefined) return;
+    this.#entries ??= new WeakMap();
+    this.#entries.set(session, entry);
   }
 
   endJoin(session: SocketSession): void {
@@ -53,13 +56,14 @@ export class Members implements Iterable<SocketSession> {
 
   /** The session will not be here, even if its presence is announced once more, until it joins anew. */
   markGone(session: SocketSession): void {
+    this.#gone ??= new WeakSet();
     this.#gone.add(session);
   }
 
   /** Those for whom a message at that place is the last one, if it is so for their user: who came later, stays. */
   leaving(userId: string, time: bigint): SocketSession[] {
     return [...this.#present].filter(
-      (session) => session.user.id === userId && (this.#entries.get(session) ?? 0n) < time,
+      (session) => session.user.id === userId && (this.#entries?.get(session) ?? 0n) < time,
     );
   }
 
@@ -76,7 +80,7 @@ export class Members implements Iterable<SocketSession> {
     const joined = new Set(sessions(joins));
     return {
       left: sessions(leaves).filter((session) => this.#present.has(session) && !joined.has(session)),
-      came: [...joined].filter((session) => !this.#present.has(session) && !this.#gone.has(session)),
+      came: [...joined].filter((session) => !this.#present.has(session) && this.#gone?.has(session) !== true),
     };
   }
 

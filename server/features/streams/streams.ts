@@ -281,7 +281,7 @@ export class Streams {
     if (sessionStreams === undefined) throw unavailable('Session is closing.');
     const local = this.#local.get(key) ?? this.#open(stream);
     enter(local);
-    sessionStreams.add(key);
+    sessionStreams.add(local.key);
     return local;
   }
 
@@ -336,12 +336,8 @@ export class Streams {
   }
 
   #toPresence(session: SocketSession, stream: Stream, membership: Membership): NewPresence {
-    return {
-      sessionId: session.id,
-      userId: session.user.id,
-      username: session.user.username,
-      stream,
-      ...membership,
-    };
+    const { hidden, persistence, status } = membership;
+    const { id: userId, username } = session.user;
+    return { sessionId: session.id, userId, username, stream, hidden, persistence, status };
   }
 }

@@ -1,15 +1,16 @@
 import { type Presence, presenceKey } from '../../cluster/presence.ts';
 import { type PresenceEvent, visible } from '../../cluster/stream-frame.ts';
+import { SmallMap } from '../../platform/small.ts';
 
 /**
  * Who is on a stream, as far as the listeners of this node have been told: by lists and by events. After frames were
  * lost, a new list against it says what they have missed.
  */
 export class ToldPresences {
-  readonly #present = new Map<string, Presence>();
+  readonly #present = new SmallMap<Presence>();
   /** Lists that are being fetched, and what was said meanwhile: how somebody is there, or undefined for who left. */
   #listings = 0;
-  readonly #saidMeanwhile = new Map<string, Presence | undefined>();
+  #saidMeanwhile: Map<string, Presence | undefined> | undefined;
   #isComplete = false;
 
   /** Whether a list was taken in: since then whoever is not present is not there, as far as listeners know. */
@@ -29,7 +30,7 @@ export class ToldPresences {
     this.#listings++;
     try {
       const listed = new Map((await fetch()).map((member) => [presenceKey(member), member]));
-      for (const [key, told] of this.#saidMeanwhile) {
+      for (const [key, told] of this.#saidMeanwhile ?? []) {
         if (told !== undefined) listed.set(key, told);
         else if (listed.get(key)?.hidden !== true) listed.delete(key);
       }
@@ -38,7 +39,7 @@ export class ToldPresences {
       this.#isComplete = true;
       return members;
     } finally {
-      if (--this.#listings === 0) this.#saidMeanwhile.clear();
+      if (--this.#listings === 0) this.#saidMeanwhile = undefined;
     }
   }
 
@@ -85,6 +86,8 @@ export class ToldPresences {
   }
 
   #noteMeanwhile(key: string, presence: Presence | undefined): void {
-    if (this.#listings > 0) this.#saidMeanwhile.set(key, presence);
+    if (this.#listings === 0) return;
+    this.#saidMeanwhile ??= new Map();
+    this.#saidMeanwhile.set(key, presence);
   }
 }
