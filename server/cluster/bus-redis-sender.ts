@@ -140,19 +140,33 @@ export class RedisSender {
 
   #transmit(batch: readonly Outgoing[]): void {
     const deadline = performance.now() + this.#link.limits.commandTimeoutMs;
+    for (const outgoing of batch) {
+      outgoing.deadline = deadline;
+      outgoing.awaitsReturn = outgoing.wantsReturn && this.#hears(outgoing.channel);
+      this.#sent.set(outgoing.sequence, outgoing);
+    }
+    if (batch.length === 1 && !this.#link.isCluster) this.#publish(batch[0] as Outgoing);
+    else this.#publishAll(batch);
+  }
+
+  // A pipeline costs more than the command in it.
+  #publish(outgoing: Outgoing): void {
+    this.#link.commands.publish(outgoing.channel, this.#encode(outgoing)).then(
+      (receivers) => this.#acknowledged(outgoing, receivers),
+      (error: unknown) => this.#fail(outgoing, translateRedisError(error)),
+    );
+  }
+
+  #publishAll(batch: readonly Outgoing[]): void {
     const { commands, isCluster, markerKey } = this.#link;
     const pipeline = isCluster ? commands.multi() : commands.pipeline();
     // A server that is not the master of the slot any more would publish nevertheless, in an order of its own. It
     // refuses all of a transaction that would write, though this changes nothing.
     if (isCluster) pipeline.persist(markerKey);
     for (const outgoing of batch) {
-      const { channel, payload, sequence } = outgoing;
-      outgoing.deadline = deadline;
-      outgoing.awaitsReturn = outgoing.wantsReturn && this.#hears(channel);
-      this.#sent.set(sequence, outgoing);
-      const wire = outgoing.awaitsReturn ? encodeMarked(this.#origin, sequence, payload) : encodePlain(payload);
-      if (isCluster) pipeline.spublish(channel, wire);
-      else pipeline.publish(channel, wire);
+      const wire = this.#encode(outgoing);
+      if (isCluster) pipeline.spublish(outgoing.channel, wire);
+      else pipeline.publish(outgoing.channel, wire);
     }
     pipeline.exec().then(
       (replies) => {
@@ -166,6 +180,10 @@ export class RedisSender {
         for (const outgoing of batch) this.#fail(outgoing, translateRedisError(error));
       },
     );
+  }
+
+  #encode({ awaitsReturn, sequence, payload }: Outgoing): Buffer {
+    return awaitsReturn ? encodeMarked(this.#origin, sequence, payload) : encodePlain(payload);
   }
 
   #acknowledged(outgoing: Outgoing, receivers: number): void {
