@@ -13,6 +13,7 @@ import { createLogger, subsystem } from '../platform/log.ts';
 import { Metrics, MetricsServer } from '../platform/metrics.ts';
 import { Outbound } from '../platform/outbound.ts';
 import { Database } from '../store/database.ts';
+import { type DatabaseTime, SampledDatabaseTime } from '../store/database-time.ts';
 import { HttpGateway } from '../transports/http-gateway.ts';
 import { type Listener, listen } from '../transports/listener.ts';
 import { type SocketData, WsServer } from '../transports/ws-server.ts';
@@ -24,6 +25,8 @@ export interface AppOptions {
   readonly config: Config;
   readonly log?: Logger;
   readonly clock?: Clock;
+  /** Default: what the database says. */
+  readonly time?: DatabaseTime;
   readonly hooks?: Hooks;
   /** Other processes of this machine serve the same port. */
   readonly sharesPort?: boolean;
@@ -123,7 +126,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 }
 
 async function build(
-  { config, clock = systemClock, hooks = noHooks, sharesPort = false, extraFeatures }: AppOptions,
+  { config, clock = systemClock, time: givenTime, hooks = noHooks, sharesPort = false, extraFeatures }: AppOptions,
   log: Logger,
   disposer: Disposer,
   create: (parts: Parts) => App,
@@ -133,9 +136,19 @@ async function build(
   const url = await openDatabaseUrl(config, log, disposer);
   await prepareSchema(config, url, log);
   const db = openDatabase(config, url, log, metrics, disposer);
+  const time = givenTime ?? (await followDatabaseTime(db, clock, disposer));
   const outbound = new Outbound({ settings: config.outbound, clock, metrics, log: subsystem(log, 'outbound') });
   disposer.add('calls to third parties', () => outbound.close());
-  const kit = { config, log, clock, metrics, db, outbound, ...(await joinCluster({ config, log, clock }, disposer)) };
+  const kit = {
+    config,
+    log,
+    clock,
+    time,
+    metrics,
+    db,
+    outbound,
+    ...(await joinCluster({ config, log, clock }, disposer)),
+  };
 
   const features = buildFeatures(kit);
   const all = [...features.all, ...(extraFeatures?.(kit, features) ?? [])];
@@ -205,6 +218,13 @@ function openDatabase(config: Config, url: string, log: Logger, metrics: Metrics
   disposer.add('database', () => db.close(databaseCloseMs));
   metrics.watchDatabase(() => db.stats());
   return db;
+}
+
+async function followDatabaseTime(db: Database, clock: Clock, disposer: Disposer): Promise<DatabaseTime> {
+  const time = new SampledDatabaseTime(db, clock);
+  await time.start();
+  disposer.add('database time', async () => time.stop());
+  return time;
 }
 
 function openListener(

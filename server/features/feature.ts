@@ -7,6 +7,7 @@ import type { Config } from '../platform/config.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Outbound } from '../platform/outbound.ts';
 import type { Database } from '../store/database.ts';
+import type { DatabaseTime } from '../store/database-time.ts';
 import type { Transaction } from '../store/transaction.ts';
 import type { Method } from '../wire/method.ts';
 import type { RawRoute } from '../wire/raw-route.ts';
@@ -17,6 +18,8 @@ export interface FeatureKit {
   readonly config: Config;
   readonly log: Logger;
   readonly clock: Clock;
+  /** What all nodes agree on: for periods and whatever else must not depend on one node's clock. */
+  readonly time: DatabaseTime;
   readonly metrics: Metrics;
   readonly db: Database;
   readonly bus: Bus;

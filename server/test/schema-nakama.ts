@@ -189,6 +189,48 @@ CREATE TABLE subscription (
 CREATE INDEX subscription_time_user_id_transaction_id_idx
   ON subscription (purchase_time DESC, user_id DESC, original_transaction_id DESC);
 
+CREATE TABLE leaderboard (
+  PRIMARY KEY (id),
+  id             VARCHAR(128) NOT NULL,
+  authoritative  BOOLEAN      NOT NULL DEFAULT FALSE,
+  sort_order     SMALLINT     NOT NULL DEFAULT 1,
+  operator       SMALLINT     NOT NULL DEFAULT 0,
+  reset_schedule VARCHAR(64),
+  metadata       JSONB        NOT NULL DEFAULT '{}',
+  create_time    TIMESTAMPTZ  NOT NULL DEFAULT now(),
+  category       SMALLINT     NOT NULL DEFAULT 0 CHECK (category >= 0),
+  description    VARCHAR(255) NOT NULL DEFAULT '',
+  duration       INT          NOT NULL DEFAULT 0 CHECK (duration >= 0),
+  end_time       TIMESTAMPTZ  NOT NULL DEFAULT ${epoch},
+  join_required  BOOLEAN      NOT NULL DEFAULT FALSE,
+  max_size       INT          NOT NULL DEFAULT 100000000 CHECK (max_size > 0),
+  max_num_score  INT          NOT NULL DEFAULT 1000000 CHECK (max_num_score > 0),
+  title          VARCHAR(255) NOT NULL DEFAULT '',
+  size           INT          NOT NULL DEFAULT 0,
+  start_time     TIMESTAMPTZ  NOT NULL DEFAULT now(),
+  enable_ranks   BOOLEAN      DEFAULT TRUE
+);
+CREATE INDEX duration_start_time_end_time_category_idx ON leaderboard (duration, start_time, end_time DESC, category);
+CREATE INDEX leaderboard_create_time_id_idx ON leaderboard (create_time, id);
+
+CREATE TABLE leaderboard_record (
+  PRIMARY KEY (leaderboard_id, expiry_time, score, subscore, owner_id),
+  FOREIGN KEY (leaderboard_id) REFERENCES leaderboard (id) ON DELETE CASCADE,
+  leaderboard_id VARCHAR(128) NOT NULL,
+  owner_id       UUID         NOT NULL,
+  username       VARCHAR(128),
+  score          BIGINT       NOT NULL DEFAULT 0 CHECK (score >= 0),
+  subscore       BIGINT       NOT NULL DEFAULT 0 CHECK (subscore >= 0),
+  num_score      INT          NOT NULL DEFAULT 1 CHECK (num_score >= 0),
+  max_num_score  INT          NOT NULL DEFAULT 1000000 CHECK (max_num_score > 0),
+  metadata       JSONB        NOT NULL DEFAULT '{}',
+  create_time    TIMESTAMPTZ  NOT NULL DEFAULT now(),
+  update_time    TIMESTAMPTZ  NOT NULL DEFAULT now(),
+  expiry_time    TIMESTAMPTZ  NOT NULL DEFAULT ${epoch},
+  UNIQUE (owner_id, leaderboard_id, expiry_time)
+);
+CREATE INDEX owner_id_expiry_time_leaderboard_id_idx ON leaderboard_record (owner_id, expiry_time, leaderboard_id);
+
 CREATE TABLE setting (
   PRIMARY KEY (name),
   name        VARCHAR(64) NOT NULL,

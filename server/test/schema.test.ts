@@ -24,6 +24,8 @@ const shared = [
   'wallet_ledger',
   'purchase',
   'subscription',
+  'leaderboard',
+  'leaderboard_record',
 ];
 /** Tables that only Muster has. */
 const ours = /^(muster_|session_)/;

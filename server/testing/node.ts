@@ -6,12 +6,15 @@ import type { Feature, FeatureKit } from '../features/feature.ts';
 import type { Hooks } from '../gateway/hooks.ts';
 import type { Clock } from '../platform/clock.ts';
 import { type ConfigOverrides, configFrom } from '../platform/config.ts';
+import type { DatabaseTime } from '../store/database-time.ts';
 import { createTestSchema } from './database.ts';
 
 export interface TestNodeOptions {
   /** Configuration besides the kit's own: a free port, cheap passwords, long-lived tokens. */
   readonly config?: ConfigOverrides;
   readonly clock?: Clock;
+  /** In place of the database's time, to move a test to another one. Jobs go by the database itself. */
+  readonly time?: DatabaseTime;
   readonly hooks?: Hooks;
   readonly extraFeatures?: (kit: FeatureKit) => Feature[];
   /** An existing database instead of a schema of the node's own. */
@@ -75,12 +78,13 @@ export async function launchNode(options: TestNodeOptions, databaseUrl: string):
     ...options.config,
   });
   const errors: string[] = [];
-  const { clock, hooks, extraFeatures } = options;
+  const { clock, time, hooks, extraFeatures } = options;
   let bus: Bus | undefined;
   const app = await App.start({
     config,
     log: capturingLogger(errors),
     ...(clock === undefined ? {} : { clock }),
+    ...(time === undefined ? {} : { time }),
     ...(hooks === undefined ? {} : { hooks }),
     extraFeatures: (kit) => {
       bus = kit.bus;
