@@ -11,6 +11,7 @@ import { createIdempotency } from '../features/idempotency/index.ts';
 import { createMultiUpdate } from '../features/multi-update/index.ts';
 import { createNotifications } from '../features/notifications/index.ts';
 import { createPurchases } from '../features/purchases/index.ts';
+import { createRanks } from '../features/ranks/index.ts';
 import { createSessions } from '../features/sessions/index.ts';
 import { createStatus } from '../features/status/index.ts';
 import { createStorage } from '../features/storage/index.ts';
@@ -51,6 +52,7 @@ export function buildFeatures(kit: FeatureKit) {
   });
   const purchases = createPurchases(kit);
   const events = createEvents(kit);
+  const ranks = createRanks(kit);
   const features: Feature[] = [
     // Sockets leave the features in reverse: this one is last.
     events.ends,
@@ -67,6 +69,7 @@ export function buildFeatures(kit: FeatureKit) {
     wallet,
     multiUpdate,
     purchases,
+    ranks,
     streams,
     notifications,
     createStatus(kit, { streams: streams.streams, accounts: accounts.accounts }),
@@ -84,6 +87,7 @@ export function buildFeatures(kit: FeatureKit) {
     wallet,
     multiUpdate,
     purchases,
+    ranks,
     streams,
     notifications,
     friends,
