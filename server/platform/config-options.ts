@@ -1,6 +1,7 @@
 import type { ValueOf } from './config-option.ts';
 import { databaseOptions } from './config-options-database.ts';
 import { iapOptions } from './config-options-iap.ts';
+import { leaderboardOptions } from './config-options-leaderboard.ts';
 import { limitOptions } from './config-options-limits.ts';
 import { outboundOptions } from './config-options-outbound.ts';
 import { redisOptions } from './config-options-redis.ts';
@@ -20,6 +21,7 @@ export const options = [
   ...socialOptions,
   ...iapOptions,
   ...outboundOptions,
+  ...leaderboardOptions,
   ...runtimeOptions,
   ...limitOptions,
 ] as const;
@@ -63,6 +65,9 @@ export const ignoredKeys: Readonly<Record<string, string>> = {
   'socket.write_buffer_size_bytes': 'buffers grow as needed',
   'iap.google.refund_check_period_min': 'use iap.google.notifications_endpoint_id',
   'iap.google.package_name': 'receipts name their app',
+  'leaderboard.callback_queue_size': 'due times are rows, so nothing queues up in memory',
+  'leaderboard.callback_queue_workers': 'each node runs what it has room for',
+  'leaderboard.rank_cache_workers': 'ranks are built when they are asked for',
   'database.max_open_conns': 'use database.pool_size',
   'database.max_idle_conns': 'use database.pool_size',
   'database.dns_scan_interval_sec': 'names are resolved whenever a connection opens',
@@ -102,7 +107,6 @@ export const plannedKeys: Readonly<Record<string, readonly string[]>> = {
     'label_update_interval_ms',
   ],
   tracker: ['event_queue_size'],
-  leaderboard: ['blacklist_rank_cache', 'callback_queue_size', 'callback_queue_workers', 'rank_cache_workers'],
   matchmaker: ['max_tickets', 'interval_sec', 'max_intervals', 'rev_precision', 'rev_threshold'],
   party: ['label_update_interval_ms', 'idle_check_interval_ms'],
   storage: ['disable_index_only'],

@@ -1,0 +1,1 @@
+export type { JobId, JobKind, JobReport, JobRun, JobState, Jobs, NewJob, RecurringJob } from './job.ts';

@@ -1,0 +1,55 @@
+import { truncateToSeconds } from '../../store/types.ts';
+import type { Init, nakama } from '../../wire/generated/messages.js';
+import type { Board } from './board.ts';
+import type { RecordRow } from './record-queries.ts';
+import type { RecordPage } from './records.ts';
+
+type RecordMessage = Init<nakama.api.LeaderboardRecord>;
+
+/**
+ * A record as the API shows it (spec: leaderboards-tournaments.md, section 3.4).
+ * @param expiry unix seconds, 0: never
+ * @param rank 0: not known
+ */
+export function toRecord(boardId: string, expiry: number, row: RecordRow, rank: bigint | number): RecordMessage {
+  return {
+    leaderboard_id: boardId,
+    owner_id: row.owner_id,
+    username: row.username === null ? null : { value: row.username },
+    score: String(row.score),
+    subscore: String(row.subscore),
+    num_score: row.num_score,
+    metadata: row.metadata,
+    create_time: truncateToSeconds(row.create_time),
+    update_time: truncateToSeconds(row.update_time),
+    expiry_time: expiry === 0 ? null : { seconds: expiry },
+    rank: String(rank),
+    max_num_score: row.max_num_score,
+  };
+}
+
+/** A list of records; the tournaments' list has the same fields. */
+export function toRecordList(page: RecordPage): Init<nakama.api.LeaderboardRecordList> {
+  const { board, expiry, firstRank, ownerRanks } = page;
+  return {
+    records: page.records.map((row, index) => toRecord(board.id, expiry, row, firstRank === 0 ? 0 : firstRank + index)),
+    owner_records: page.ownerRecords.map((row) => toRecord(board.id, expiry, row, ownerRanks.get(row.owner_id) ?? 0)),
+    next_cursor: page.nextCursor,
+    prev_cursor: page.prevCursor,
+    rank_count: String(page.rankCount),
+  };
+}
+
+/** A plain leaderboard as game code sees it at a time (unix seconds; spec: section 5.1). */
+export function toLeaderboard(board: Board, now: number): Init<nakama.api.Leaderboard> {
+  return {
+    id: board.id,
+    sort_order: board.descending ? 1 : 0,
+    operator: board.operator + 1,
+    prev_reset: board.createTime.seconds > now ? 0 : board.resets.prev(now),
+    next_reset: board.resets.next(now),
+    metadata: board.metadata,
+    create_time: truncateToSeconds(board.createTime),
+    authoritative: board.authoritative,
+  };
+}
