@@ -9,8 +9,9 @@ CREATE TABLE IF NOT EXISTS muster_job (
   state       SMALLINT     NOT NULL DEFAULT 0 CHECK (state >= 0 AND state <= 2), -- 0 open, 1 done, 2 failed
   due_time    TIMESTAMPTZ  NOT NULL,
   run_time    TIMESTAMPTZ  NOT NULL, -- claimed from then on: when it is due, the end of a lease or of a pause
-  fence       BIGINT       NOT NULL DEFAULT 0, -- counts the claims; a run that holds an older one has lost the job
+  fence       BIGINT       NOT NULL, -- grows with each claim; a run that holds an older one has lost the job
   attempts    INT          NOT NULL DEFAULT 0,
+  tries       INT          NOT NULL DEFAULT 0, -- attempts that got nowhere since the last step ahead
   node        VARCHAR(128), -- who claimed it last
   payload     JSONB        NOT NULL DEFAULT '{}',
   outcome     JSONB,

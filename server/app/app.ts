@@ -151,7 +151,7 @@ async function build(
   };
 
   const features = buildFeatures(kit);
-  const all = [...features.all, ...(extraFeatures?.(kit, features) ?? [])];
+  const all = [...features.all, ...(extraFeatures?.(kit, features) ?? []), features.jobs];
   for (const feature of all) {
     await feature.start?.();
     disposer.add(`feature ${feature.name}`, async () => feature.stop?.());

@@ -8,6 +8,7 @@ import { createFriends } from '../features/friends/index.ts';
 import { createGroups } from '../features/groups/index.ts';
 import { createHealth } from '../features/health/index.ts';
 import { createIdempotency } from '../features/idempotency/index.ts';
+import { createJobs } from '../features/jobs/index.ts';
 import { createMultiUpdate } from '../features/multi-update/index.ts';
 import { createNotifications } from '../features/notifications/index.ts';
 import { createPurchases } from '../features/purchases/index.ts';
@@ -18,8 +19,12 @@ import { createStorage } from '../features/storage/index.ts';
 import { createStreams } from '../features/streams/index.ts';
 import { createWallet } from '../features/wallet/index.ts';
 
-/** All features of a node, each with those it builds on. They start in this order and stop in reverse. */
+/**
+ * All features of a node, each with those it builds on. They start in this order and stop in reverse; jobs start after
+ * all of them, further ones included, and stop first.
+ */
 export function buildFeatures(kit: FeatureKit) {
+  const jobs = createJobs(kit);
   const sessions = createSessions(kit);
   const accounts = createAccounts(kit, sessions);
   const streams = createStreams(kit);
@@ -95,6 +100,7 @@ export function buildFeatures(kit: FeatureKit) {
     groups,
     events,
     erasure,
+    jobs,
   };
 }
 

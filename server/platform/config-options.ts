@@ -1,6 +1,7 @@
 import type { ValueOf } from './config-option.ts';
 import { databaseOptions } from './config-options-database.ts';
 import { iapOptions } from './config-options-iap.ts';
+import { jobOptions } from './config-options-jobs.ts';
 import { leaderboardOptions } from './config-options-leaderboard.ts';
 import { limitOptions } from './config-options-limits.ts';
 import { outboundOptions } from './config-options-outbound.ts';
@@ -23,6 +24,7 @@ export const options = [
   ...outboundOptions,
   ...leaderboardOptions,
   ...runtimeOptions,
+  ...jobOptions,
   ...limitOptions,
 ] as const;
 
@@ -66,7 +68,7 @@ export const ignoredKeys: Readonly<Record<string, string>> = {
   'iap.google.refund_check_period_min': 'use iap.google.notifications_endpoint_id',
   'iap.google.package_name': 'receipts name their app',
   'leaderboard.callback_queue_size': 'due times are rows, so nothing queues up in memory',
-  'leaderboard.callback_queue_workers': 'each node runs what it has room for',
+  'leaderboard.callback_queue_workers': 'use jobs.workers',
   'leaderboard.rank_cache_workers': 'ranks are built when they are asked for',
   'database.max_open_conns': 'use database.pool_size',
   'database.max_idle_conns': 'use database.pool_size',

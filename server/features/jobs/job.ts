@@ -2,24 +2,25 @@ import type { Queryable, Transaction } from '../../store/transaction.ts';
 
 /** What names a job: of one kind, subject and period there is one, and it has one outcome. */
 export interface JobId {
-  /** What is to be done: `tournament`, `notify-all`. At most 64 bytes. */
+  /** What is to be done: `tournament`, `notify_all`. At most 64 characters. */
   readonly kind: string;
-  /** What it is done to, such as a tournament's id. At most 160 bytes. */
+  /** What it is done to, such as a tournament's id. At most 160 characters. */
   readonly subject: string;
-  /** Which one of its occasions, such as the second of an end. At most 64 bytes. */
+  /** Which one of its occasions, such as the second of an end. At most 64 characters. */
   readonly period: string;
 }
 
 export interface NewJob extends JobId {
   /** Unix milliseconds, by the database's clock. Not given: at once. */
   readonly dueMs?: number;
-  /** JSON text, for the run to read. */
+  /** JSON text, for the run to read. It is gone when the job is done. */
   readonly payload?: string;
 }
 
 /** One attempt at a job. */
 export interface JobRun extends JobId {
   readonly dueMs: number;
+  /** JSON text, as it was when the attempt began. */
   readonly payload: string;
   /** 1 for the first. An attempt before this one may have done anything but complete. */
   readonly attempt: number;
@@ -27,6 +28,13 @@ export interface JobRun extends JobId {
   readonly key: string;
   /** Aborted when the job is lost to another node, or when this node stops waiting for it. */
   readonly signal: AbortSignal;
+  /**
+   * Stores how far the job has come, together with a step of it, in one transaction, so that an attempt after this one
+   * goes on from there; ABORTED, and nothing happens, when another node has the job by now. A step ahead gives the job
+   * all its attempts and all its time again.
+   * @param work gets the payload as it is stored, and answers the new one. May run several times.
+   */
+  checkpoint(work: (tx: Transaction, payload: string) => Promise<string>): Promise<void>;
   /**
    * Ends the job, together with what `work` does, in one transaction: all of it happens, or, when another node has the
    * job by now, nothing (ABORTED). `work` may run several times, as in `Database.transaction`.
@@ -41,12 +49,15 @@ export interface JobKind {
   readonly concurrency?: number;
   /** Attempts after which a job that throws counts as failed, default 10. Pauses between them grow up to a minute. */
   readonly maxAttempts?: number;
+  /** What takes longer than this, from its start or its last checkpoint, counts as an attempt that threw; default 600. */
+  readonly maxRunSec?: number;
   /** A run that returns without having completed completes with `null`. One that throws is tried again. */
   run(run: JobRun): Promise<void>;
 }
 
 export interface RecurringJob {
   readonly kind: string;
+  /** Runs are due at whole multiples of this, counted from 1970. */
   readonly everySec: number;
   run(run: JobRun): Promise<void>;
 }
@@ -70,11 +81,14 @@ export interface JobReport extends JobId {
 export interface Jobs {
   /** Says how jobs of that kind are run on this node; before the start. A second one of the same kind is an error. */
   define(kind: JobKind): void;
-  /** As `define`, and sees to it that there is always one of them to come: one run per interval over all nodes. */
+  /**
+   * As `define`, and sees to it that there is always one of them to come: one run per interval over all nodes, and a
+   * single one for all intervals in which there was no node. One that fails has its next turn an interval later.
+   */
   every(job: RecurringJob): void;
   /** Adds a job, with the rest of a transaction if that is given; false when there is or was one of that id. */
   schedule(to: Queryable, job: NewJob): Promise<boolean>;
-  /** Takes back the open jobs of a subject. A run that is under way cannot complete any more. Returns how many. */
+  /** Takes back the open jobs of a subject. A run under way cannot complete any more. Returns how many there were. */
   cancel(from: Queryable, kind: string, subject: string): Promise<number>;
   /** What became of a job; null when it is unknown, or done for longer than outcomes are kept. */
   report(id: JobId): Promise<JobReport | null>;
