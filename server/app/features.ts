@@ -9,6 +9,7 @@ import { createGroups } from '../features/groups/index.ts';
 import { createHealth } from '../features/health/index.ts';
 import { createIdempotency } from '../features/idempotency/index.ts';
 import { createJobs } from '../features/jobs/index.ts';
+import { createLeaderboards } from '../features/leaderboards/index.ts';
 import { createMultiUpdate } from '../features/multi-update/index.ts';
 import { createNotifications } from '../features/notifications/index.ts';
 import { createPurchases } from '../features/purchases/index.ts';
@@ -17,6 +18,7 @@ import { createSessions } from '../features/sessions/index.ts';
 import { createStatus } from '../features/status/index.ts';
 import { createStorage } from '../features/storage/index.ts';
 import { createStreams } from '../features/streams/index.ts';
+import { periodAt } from '../features/tournaments/periods.ts';
 import { createWallet } from '../features/wallet/index.ts';
 
 /**
@@ -58,6 +60,11 @@ export function buildFeatures(kit: FeatureKit) {
   const purchases = createPurchases(kit);
   const events = createEvents(kit);
   const ranks = createRanks(kit);
+  const leaderboards = createLeaderboards(kit, {
+    ranks: ranks.ranks,
+    jobs: jobs.jobs,
+    tournamentExpiry: (board, now) => periodAt({ ...board, endedTime: null }, now).expiry,
+  });
   const features: Feature[] = [
     // Sockets leave the features in reverse: this one is last.
     events.ends,
@@ -79,6 +86,7 @@ export function buildFeatures(kit: FeatureKit) {
     notifications,
     createStatus(kit, { streams: streams.streams, accounts: accounts.accounts }),
     chat,
+    leaderboards,
     events,
   ];
   const userData = features.flatMap((feature) => feature.userData ?? []);
@@ -101,6 +109,7 @@ export function buildFeatures(kit: FeatureKit) {
     events,
     erasure,
     jobs,
+    leaderboards,
   };
 }
 
