@@ -29,6 +29,13 @@ CREATE INDEX IF NOT EXISTS duration_start_time_end_time_category_idx
   ON leaderboard (duration, start_time, end_time DESC, category);
 CREATE INDEX IF NOT EXISTS leaderboard_create_time_id_idx ON leaderboard (create_time, id);
 
+-- Windows of a tournament that opened before it are closed.
+ALTER TABLE leaderboard ADD COLUMN IF NOT EXISTS muster_closed_time TIMESTAMPTZ;
+
+-- The order of the list of tournaments.
+CREATE INDEX IF NOT EXISTS muster_leaderboard_list_idx
+  ON leaderboard (start_time, end_time DESC, category, id) WHERE duration > 0;
+
 -- The primary key is the order of the ranks. (create_time, num_score) tells which of two states of an owner's record is
 -- the newer one.
 CREATE TABLE IF NOT EXISTS leaderboard_record (
@@ -57,9 +64,11 @@ CREATE INDEX IF NOT EXISTS owner_id_expiry_time_leaderboard_id_idx
 CREATE TABLE IF NOT EXISTS muster_tournament_size (
   leaderboard_id VARCHAR(128) NOT NULL REFERENCES leaderboard (id) ON DELETE CASCADE,
   expiry_time    TIMESTAMPTZ  NOT NULL,
-  size           INT          NOT NULL CHECK (size >= 0),
+  size           INT          NOT NULL,
 
-  CONSTRAINT muster_tournament_size_pkey PRIMARY KEY (leaderboard_id, expiry_time)
+  CONSTRAINT muster_tournament_size_pkey PRIMARY KEY (leaderboard_id, expiry_time),
+  -- Also violated, on purpose, by whoever would be one too many.
+  CONSTRAINT muster_tournament_size_size_check CHECK (size >= 0)
 );
 
 CREATE OR REPLACE VIEW tournament AS

@@ -19,10 +19,12 @@ export interface BoardRow {
   title: string;
   start_time: Instant;
   enable_ranks: boolean | null;
+  closed_time: Instant | null;
 }
 
 const boardColumns = `id, authoritative, sort_order, operator, reset_schedule, metadata, create_time, category, description,
-  duration, end_time, join_required, max_size, max_num_score, title, start_time, enable_ranks`;
+  duration, end_time, join_required, max_size, max_num_score, title, start_time, enable_ranks,
+  muster_closed_time AS closed_time`;
 
 export const boardById = sql<BoardRow>('boards_by_id', `SELECT ${boardColumns} FROM leaderboard WHERE id = $1`, 'read');
 
@@ -38,7 +40,7 @@ export const insertBoard = sql<BoardRow>(
   `INSERT INTO leaderboard (id, authoritative, sort_order, operator, reset_schedule, metadata, enable_ranks, category,
      title, description, duration, end_time, max_size, max_num_score, join_required, create_time, start_time)
    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, to_timestamp($12), $13, $14, $15, at,
-     COALESCE(to_timestamp($16), at)
+     COALESCE(to_timestamp($16), date_trunc('second', at))
    FROM (SELECT clock_timestamp() AS at) AS moment
    ON CONFLICT (id) DO NOTHING
    RETURNING ${boardColumns}`,
@@ -79,14 +81,4 @@ export const deleteBoard = sql<{ duration: number }>(
   'boards_delete',
   'DELETE FROM leaderboard WHERE id = $1 RETURNING duration',
   'write',
-);
-
-// $1 the kind of their jobs; after $2, in the order of their ids.
-export const boardsWithoutReset = sql<{ id: string }>(
-  'boards_without_reset',
-  `SELECT id FROM leaderboard b
-   WHERE duration = 0 AND reset_schedule IS NOT NULL AND id > $2
-     AND NOT EXISTS (SELECT 1 FROM muster_job j WHERE j.kind = $1 AND j.subject = b.id AND j.state = 0)
-   ORDER BY id LIMIT $3`,
-  'read',
 );

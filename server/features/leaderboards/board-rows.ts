@@ -28,6 +28,7 @@ export function toBoard(row: BoardRow, log: Logger): Board {
     maxSize: row.max_size,
     maxNumScore: row.max_num_score,
     joinRequired: row.join_required,
+    closedTime: row.closed_time?.seconds ?? null,
   };
 }
 

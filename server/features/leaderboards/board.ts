@@ -14,7 +14,7 @@ export const defaultMaxNumScore = 1_000_000;
 
 /**
  * A leaderboard or, when its duration is not 0, a tournament (spec: leaderboards-tournaments.md, section 1.1). Of all
- * this only `enableRanks` ever changes; a board of that id with another creation time is another board.
+ * this only `enableRanks` and `closedTime` ever change; a board of that id with another creation time is another board.
  */
 export interface Board {
   readonly id: string;
@@ -50,10 +50,12 @@ export interface Board {
   readonly maxSize: number;
   readonly maxNumScore: number;
   readonly joinRequired: boolean;
+  /** Unix seconds: windows that opened before are closed; null when none has been yet. */
+  readonly closedTime: number | null;
 }
 
 /** A board to be created; whoever creates it has checked its fields. */
-export type NewBoard = Omit<Board, 'createTime' | 'createdAt' | 'schedule' | 'resets' | 'startTime'> & {
+export type NewBoard = Omit<Board, 'createTime' | 'createdAt' | 'schedule' | 'resets' | 'startTime' | 'closedTime'> & {
   /** Unix seconds; null: the time of creation. */
   readonly startTime: number | null;
 };

@@ -142,11 +142,17 @@ export class Boards {
     if (!isPossible(id)) return false;
     await this.#deleteManyRecords(id);
     const deleted = await db.transaction(async (tx) => {
-      for (const kind of Object.values(boardJobs)) await jobs.cancel(tx, kind, id);
-      return (await tx.execute(deleteBoard, [id])) > 0;
+      const cancelJobs = async (): Promise<void> => {
+        for (const kind of Object.values(boardJobs)) await jobs.cancel(tx, kind, id);
+      };
+      await cancelJobs();
+      const count = await tx.execute(deleteBoard, [id]);
+      // What a job had planned next whose end the first look has waited for.
+      await cancelJobs();
+      return count > 0;
     });
     // Also when there was none: whoever deleted it may have died before it came so far.
-    await this.#changed(id);
+    await this.changed(id);
     await ranks.drop(id);
     return deleted;
   }
@@ -157,13 +163,13 @@ export class Boards {
     if (!isPossible(id)) return false;
     const rows = await db.query(disableRanks, [id, kind === 'tournament']);
     if (rows.length === 0) return false;
-    await this.#changed(id);
+    await this.changed(id);
     await ranks.drop(id);
     return true;
   }
 
   /** To be called after the stored board was changed: all nodes read it anew. */
-  async #changed(id: string): Promise<void> {
+  async changed(id: string): Promise<void> {
     const { bus, log } = this.#deps;
     this.#forget(id);
     const told = bus.publish(topic, Buffer.from(id)).catch((error) => {
