@@ -18,7 +18,7 @@ import { createSessions } from '../features/sessions/index.ts';
 import { createStatus } from '../features/status/index.ts';
 import { createStorage } from '../features/storage/index.ts';
 import { createStreams } from '../features/streams/index.ts';
-import { periodAt } from '../features/tournaments/periods.ts';
+import { createTournaments } from '../features/tournaments/index.ts';
 import { createWallet } from '../features/wallet/index.ts';
 
 /**
@@ -60,11 +60,8 @@ export function buildFeatures(kit: FeatureKit) {
   const purchases = createPurchases(kit);
   const events = createEvents(kit);
   const ranks = createRanks(kit);
-  const leaderboards = createLeaderboards(kit, {
-    ranks: ranks.ranks,
-    jobs: jobs.jobs,
-    tournamentExpiry: (board, now) => periodAt({ ...board, endedTime: null }, now).expiry,
-  });
+  const leaderboards = createLeaderboards(kit, { ranks: ranks.ranks, jobs: jobs.jobs });
+  const tournaments = createTournaments(kit, { ...leaderboards, jobs: jobs.jobs });
   const features: Feature[] = [
     // Sockets leave the features in reverse: this one is last.
     events.ends,
@@ -87,6 +84,7 @@ export function buildFeatures(kit: FeatureKit) {
     createStatus(kit, { streams: streams.streams, accounts: accounts.accounts }),
     chat,
     leaderboards,
+    tournaments,
     events,
   ];
   const userData = features.flatMap((feature) => feature.userData ?? []);
@@ -110,6 +108,7 @@ export function buildFeatures(kit: FeatureKit) {
     erasure,
     jobs,
     leaderboards,
+    tournaments,
   };
 }
 

@@ -10,7 +10,7 @@ const rule = (cron: string | null, start: string, end: string | null, duration: 
   endTime: end === null ? 0 : at(end),
   duration,
   schedule: cron === null ? null : parseSchedule(cron),
-  endedTime: null,
+  closedTime: null,
 });
 
 /** The life of a tournament from a second on, as text. */
@@ -107,7 +107,7 @@ describe('the life of a tournament', () => {
   });
 
   it('a window that was ended by hand ends once, and the next one as planned', () => {
-    const ended = { ...rule('0 0 * * 1', '2026-01-01T00:00', null, 172_800), endedTime: at('2026-01-05T13:00:07') };
+    const ended = { ...rule('0 0 * * 1', '2026-01-01T00:00', null, 172_800), closedTime: at('2026-01-05T13:00:07') };
     expect(life(ended, '2026-01-05T00:00', 5)).toEqual([
       '01-05 00:00:00 start',
       '01-05 13:00:07 end',

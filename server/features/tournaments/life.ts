@@ -65,3 +65,11 @@ function earliest(events: readonly LifeEvent[]): LifeEvent | null {
     null,
   );
 }
+
+export const eventText = ({ second, kind }: LifeEvent): string => `${second}:${kind}`;
+
+/** Reads what `eventText` wrote; null for anything else. */
+export function parseEvent(text: string): LifeEvent | null {
+  const [, second, kind] = /^(-?\d{1,12}):(end|reset|start)$/.exec(text) ?? [];
+  return second === undefined || kind === undefined ? null : { second: Number(second), kind: kind as LifeKind };
+}

@@ -19,7 +19,7 @@ function rule(cron: string | null, start: string, end: string | null, duration: 
     endTime: end === null ? 0 : at(end),
     duration,
     schedule: cron === null ? null : parseSchedule(cron),
-    endedTime: null,
+    closedTime: null,
   };
 }
 
@@ -413,7 +413,7 @@ describe('odd schedules', () => {
 });
 
 describe('a window that was ended by hand', () => {
-  const ended = (time: string): PeriodRule => ({ ...a, endedTime: at(time) });
+  const ended = (time: string): PeriodRule => ({ ...a, closedTime: at(time) });
   const check = (period: Period, now: number) => [
     isWritable(period, now),
     isJoinable(period, now),

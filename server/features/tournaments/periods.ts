@@ -8,8 +8,8 @@ export interface PeriodRule {
   /** Seconds, at least 1. */
   readonly duration: number;
   readonly schedule: Schedule | null;
-  /** When the last window that was ended by hand ended; null when none was. */
-  readonly endedTime: number | null;
+  /** Windows that opened before this second are closed; null when none has been yet. */
+  readonly closedTime: number | null;
 }
 
 /** A window of a tournament and what becomes of its records. Unix seconds. */
@@ -19,7 +19,7 @@ export interface Period {
   readonly endActive: number;
   /** When the records of the window are reset, which they are filed under; 0: never. */
   readonly expiry: number;
-  /** Ended by hand: closed whatever the time. */
+  /** Ended by hand before its time, and so closed whatever the time. */
   readonly endedEarly: boolean;
 }
 
@@ -29,7 +29,7 @@ export interface Period {
  * where no write finds them, this is what it will be when the tournament starts.
  */
 export function periodAt(rule: PeriodRule, now: number): Period {
-  return endedBy(rule.endedTime, plannedPeriod(rule, Math.max(now, rule.startTime)));
+  return closedBy(rule.closedTime, plannedPeriod(rule, Math.max(now, rule.startTime)));
 }
 
 /**
@@ -71,9 +71,9 @@ function tickFor(schedule: Schedule, startTime: number, now: number): number {
 
 const capped = (time: number, end: number): number => (end > 0 ? Math.min(time, end) : time);
 
-function endedBy(endedTime: number | null, period: Omit<Period, 'endedEarly'>): Period {
-  const endedEarly = endedTime !== null && endedTime > period.startActive && endedTime <= period.endActive;
-  return { ...period, endActive: endedEarly ? endedTime : period.endActive, endedEarly };
+function closedBy(closedTime: number | null, period: Omit<Period, 'endedEarly'>): Period {
+  const endedEarly = closedTime !== null && closedTime > period.startActive && closedTime < period.endActive;
+  return { ...period, endActive: endedEarly ? closedTime : period.endActive, endedEarly };
 }
 
 /** Are scores accepted? */
