@@ -14,6 +14,8 @@ import { RedisNodes } from '../cluster/nodes-redis.ts';
 import type { PresenceTracker } from '../cluster/presence.ts';
 import { MemoryPresence } from '../cluster/presence-memory.ts';
 import { RedisPresence } from '../cluster/presence-redis.ts';
+import type { RankIndex } from '../cluster/rank-index.ts';
+import { RedisRankIndex } from '../cluster/rank-index-redis.ts';
 import { RedisLink, type RedisLinkOptions } from '../cluster/redis-link.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
@@ -27,6 +29,8 @@ export interface ClusterPorts {
   readonly presence: PresenceTracker;
   /** Never UNAVAILABLE: while Redis is away the node counts by itself. */
   readonly counters: SharedCounters;
+  /** Only with Redis. */
+  readonly rankIndex?: RankIndex;
   /** No other node can join: what this one counts for itself holds altogether. */
   readonly isAlone: boolean;
 }
@@ -66,6 +70,8 @@ async function joinRedis({ config, log, clock }: Parts, disposer: Disposer): Pro
   const nodes = new RedisNodes(link, { name, clock, log, bus });
   const presence = await RedisPresence.open(link, { bus, nodes, log });
   disposer.add('presences', () => presence.close());
+  const rankIndex = new RedisRankIndex(link, nodes);
+  disposer.add('rank index', () => rankIndex.close());
 
   const tend = (what: string, work: Promise<unknown>): void => {
     work.catch((error) => log.warn({ err: error }, `could not ${what}`));
@@ -73,6 +79,7 @@ async function joinRedis({ config, log, clock }: Parts, disposer: Disposer): Pro
   nodes.onGone((node: NodeId, cause) => {
     log.info({ node, cause }, 'a node is gone');
     tend('sweep the presences of a node that is gone', presence.sweep(node));
+    tend('drop the ranks that a node which is gone may have been changing', rankIndex.sweep(node));
   });
   nodes.onSelfLost((lost, cause) => {
     log.warn({ lost, cause }, 'this node was given up by the others');
@@ -88,7 +95,7 @@ async function joinRedis({ config, log, clock }: Parts, disposer: Disposer): Pro
     own: new MemoryCounters(new MemoryHub(), clock),
     clock,
   });
-  return { bus, presence, counters, isAlone: false };
+  return { bus, presence, counters, rankIndex, isAlone: false };
 }
 
 /** Names must differ between nodes: one that was not given a name makes one up. */

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Bus } from '../cluster/bus.ts';
 import type { SharedCounters } from '../cluster/counters.ts';
 import type { PresenceTracker } from '../cluster/presence.ts';
+import type { RankIndex } from '../cluster/rank-index.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
 import type { Metrics } from '../platform/metrics.ts';
@@ -26,6 +27,8 @@ export interface FeatureKit {
   readonly presence: PresenceTracker;
   /** Limits over all nodes together. Never UNAVAILABLE: while Redis is away the node counts by itself. */
   readonly counters: SharedCounters;
+  /** Ranks in memory, over all nodes; a node by itself has none. */
+  readonly rankIndex?: RankIndex;
   /** HTTP to third parties. */
   readonly outbound: Outbound;
 }

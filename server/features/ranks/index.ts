@@ -1,14 +1,63 @@
+import type { Logger } from 'pino';
+import type { RankIndex } from '../../cluster/rank-index.ts';
 import { subsystem } from '../../platform/log.ts';
 import type { Feature, FeatureKit } from '../feature.ts';
+import { Builds } from './builds.ts';
+import { Changes } from './changes.ts';
+import { Doubts } from './doubts.ts';
+import { IndexedRanks } from './indexed-ranks.ts';
+import { rankMetrics } from './metrics.ts';
 import type { Ranks } from './period.ts';
 import { SqlRanks } from './sql-ranks.ts';
 import { TableRanks } from './table-ranks.ts';
+import { UnsettledChanges } from './unsettled.ts';
 
 export type { RankedRecord, RankPeriod, Ranks, RecordVersion, RemovedRecord } from './period.ts';
 
+/** How often indexes of periods that are over are looked for. */
+const endedMs = 5000;
+
 /** Positions of records. No methods of its own: boards and tournaments tell it what changes, and ask. */
 export function createRanks(kit: FeatureKit): Feature & { readonly ranks: Ranks } {
-  const { db, time, log } = kit;
-  const ranks = new TableRanks({ sql: new SqlRanks(db), time, log: subsystem(log, 'ranks') });
-  return { name: 'ranks', methods: [], ranks };
+  const log = subsystem(kit.log, 'ranks');
+  const sql = new SqlRanks(kit.db);
+  if (kit.rankIndex !== undefined) return createIndexed(kit, kit.rankIndex, sql, log);
+  return { name: 'ranks', methods: [], ranks: new TableRanks({ sql, time: kit.time, log }) };
+}
+
+function createIndexed(
+  { db, time, metrics }: FeatureKit,
+  index: RankIndex,
+  sql: SqlRanks,
+  log: Logger,
+): Feature & { readonly ranks: Ranks } {
+  const counted = rankMetrics(metrics);
+  const changes = new Changes(db, index);
+  const doubts = new Doubts({ db, index, log });
+  const unsettled = new UnsettledChanges({ index, changes, doubts, log });
+  const builds = new Builds({ db, index, log, limits: { concurrent: 1 }, built: counted.built });
+  metrics.watch('rank_changes_unsettled', 'Changes that may not be in rank indexes', () => unsettled.ownerCount);
+  metrics.watch('rank_builds_waiting', 'Rank indexes to be built', () => builds.waitingCount + builds.runningCount);
+  const dropEnded = async (): Promise<void> => {
+    try {
+      if (index.isUp) await index.dropEnded(Math.floor(time.now() / 1000));
+    } catch (error) {
+      log.debug({ err: error }, 'ranks of periods that are over could not be dropped');
+    }
+  };
+  let timer: NodeJS.Timeout | undefined;
+  return {
+    name: 'ranks',
+    methods: [],
+    ranks: new IndexedRanks({ index, sql, changes, unsettled, doubts, builds, time, metrics: counted, log }),
+    async start() {
+      timer = setInterval(() => void dropEnded(), endedMs).unref();
+    },
+    async stop() {
+      clearInterval(timer);
+      await builds.stop();
+      await unsettled.stop();
+      doubts.stop();
+    },
+  };
 }

@@ -46,8 +46,8 @@ export interface Ranks {
   announce(period: RankPeriod): Promise<void>;
   /** A record was written and committed: its rank now. Never fails; 0 when the rank cannot be told at present. */
   changed(period: RankPeriod, record: RankedRecord): Promise<bigint>;
-  /** As `changed`, for whoever does not need the rank. */
-  noted(period: RankPeriod, record: RankedRecord): void;
+  /** As `changed`, for whoever does not need the rank, but waits for it all the same before he answers. */
+  noted(period: RankPeriod, record: RankedRecord): Promise<void>;
   /** Records were removed and that is committed. Never fails. */
   removed(period: RankPeriod, records: readonly RemovedRecord[]): Promise<void>;
   /** Ranks of those of the owners that have a record. */
@@ -56,6 +56,9 @@ export interface Ranks {
   count(period: RankPeriod): Promise<bigint>;
   /** The owner at a rank (from 1), or null beyond the end. */
   at(period: RankPeriod, rank: bigint): Promise<string | null>;
-  /** A board is gone, or is not ranked any more: nothing of it stays, whatever the period. Never fails. */
+  /**
+   * A board is gone, or is not ranked any more, and that is committed: nothing of it stays, whatever the period. Never
+   * fails. Announce its present period before, as for any change.
+   */
   drop(board: string): Promise<void>;
 }

@@ -75,3 +75,75 @@ export const ownerAtDescending = sql<{ owner_id: string }>(
 
 /** The end of a period as a parameter. */
 export const expiryParam = (expiry: number): string => instantParam({ seconds: expiry, nanos: 0 });
+
+/** Rows of a period, for an index that is filled; all from one snapshot. */
+export const readRecords = sql<RecordState>(
+  'ranks_read_all',
+  `SELECT owner_id, score, subscore, create_time, num_score FROM leaderboard_record WHERE ${inPeriod}`,
+  'read',
+);
+
+// $3 owners.
+export const readOwners = sql<RecordState>(
+  'ranks_read_owners',
+  `SELECT owner_id, score, subscore, create_time, num_score FROM leaderboard_record
+   WHERE owner_id = ANY($3::uuid[]) AND ${inPeriod}`,
+  'read',
+);
+
+/**
+ * Makes the record of an owner, $3, newer than any that was there before, of which $4 is the latest creation (an insert
+ * reads the clock before it waits for the record that it follows, and may so be older than that one).
+ */
+export const renewRecord = sql<RecordState>(
+  'ranks_renew_record',
+  `UPDATE leaderboard_record
+   SET create_time = greatest(clock_timestamp(), $4::timestamptz + INTERVAL '1 microsecond')
+   WHERE owner_id = $3::uuid AND ${inPeriod} AND create_time <= $4::timestamptz
+   RETURNING owner_id, score, subscore, create_time, num_score`,
+  'write',
+);
+
+export interface DoubtRow {
+  holder: string;
+  leaderboard_id: string;
+  expiry_time: Instant;
+  is_stale: boolean;
+}
+
+// $1 the holder, $4 seconds from now.
+export const raiseDoubt = sql(
+  'ranks_doubt_raise',
+  `INSERT INTO muster_rank_doubt (holder, leaderboard_id, expiry_time, until)
+   VALUES ($1, $2, $3::timestamptz, clock_timestamp() + CAST($4 AS float8) * INTERVAL '1 second')
+   ON CONFLICT (holder, leaderboard_id, expiry_time) DO UPDATE SET until = excluded.until`,
+  'write',
+);
+
+// $1 the holder, $2 seconds from now. Answers what is still there.
+export const renewDoubts = sql<{ leaderboard_id: string; expiry_time: Instant }>(
+  'ranks_doubt_renew',
+  `UPDATE muster_rank_doubt SET until = clock_timestamp() + CAST($2 AS float8) * INTERVAL '1 second' WHERE holder = $1
+   RETURNING leaderboard_id, expiry_time`,
+  'write',
+);
+
+export const lowerDoubt = sql(
+  'ranks_doubt_lower',
+  'DELETE FROM muster_rank_doubt WHERE holder = $1 AND leaderboard_id = $2 AND expiry_time = $3::timestamptz',
+  'write',
+);
+
+export const lowerStaleDoubt = sql(
+  'ranks_doubt_lower_stale',
+  `DELETE FROM muster_rank_doubt
+   WHERE holder = $1 AND leaderboard_id = $2 AND expiry_time = $3::timestamptz AND until < clock_timestamp()`,
+  'write',
+);
+
+// $1 how many at most.
+export const readDoubts = sql<DoubtRow>(
+  'ranks_doubt_read',
+  `SELECT holder, leaderboard_id, expiry_time, until < clock_timestamp() AS is_stale FROM muster_rank_doubt LIMIT $1`,
+  'read',
+);

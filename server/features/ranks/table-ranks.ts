@@ -27,7 +27,7 @@ export class TableRanks implements Ranks {
     }
   }
 
-  noted(): void {}
+  async noted(): Promise<void> {}
 
   async removed(): Promise<void> {}
 
