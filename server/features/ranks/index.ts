@@ -14,11 +14,13 @@ import { UnsettledChanges } from './unsettled.ts';
 
 export type { RankedRecord, RankPeriod, Ranks, RecordVersion, RemovedRecord } from './period.ts';
 
+export type RanksKit = Pick<FeatureKit, 'db' | 'time' | 'metrics' | 'log' | 'rankIndex'>;
+
 /** How often indexes of periods that are over are looked for. */
 const endedMs = 5000;
 
 /** Positions of records. No methods of its own: boards and tournaments tell it what changes, and ask. */
-export function createRanks(kit: FeatureKit): Feature & { readonly ranks: Ranks } {
+export function createRanks(kit: RanksKit): Feature & { readonly ranks: Ranks } {
   const log = subsystem(kit.log, 'ranks');
   const sql = new SqlRanks(kit.db);
   if (kit.rankIndex !== undefined) return createIndexed(kit, kit.rankIndex, sql, log);
@@ -26,7 +28,7 @@ export function createRanks(kit: FeatureKit): Feature & { readonly ranks: Ranks 
 }
 
 function createIndexed(
-  { db, time, metrics }: FeatureKit,
+  { db, time, metrics }: RanksKit,
   index: RankIndex,
   sql: SqlRanks,
   log: Logger,

@@ -116,7 +116,7 @@ describe('ranks by SQL', () => {
     expect([await first, await second]).toEqual([new Map(), new Map()]);
   });
 
-  it.each([ranksAscending, ranksDescending])('counts by the primary key alone: %o', async ({ text }) => {
+  it.each([ranksAscending, ranksDescending])('counts by the primary key alone: $name', async ({ text }) => {
     await client.query(
       `INSERT INTO leaderboard_record (leaderboard_id, owner_id, score)
        SELECT $1, gen_random_uuid(), i FROM generate_series(1, 20000) AS i`,
