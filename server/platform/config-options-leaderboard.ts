@@ -9,6 +9,15 @@ export const leaderboardOptions = [
     description: 'Ids of leaderboards and tournaments without ranks; the single value * leaves them out everywhere.',
   },
   {
+    key: 'leaderboard.rank_cache_workers',
+    type: 'int',
+    default: 1,
+    min: 1,
+    max: 64,
+    description:
+      'Boards whose ranks one node puts into Redis at a time. That happens when ranks are asked for; until it is done they are counted in the database. Each takes a connection of the pool meanwhile.',
+  },
+  {
     key: 'leaderboard.catch_up',
     type: 'bool',
     default: true,

@@ -69,7 +69,6 @@ export const ignoredKeys: Readonly<Record<string, string>> = {
   'iap.google.package_name': 'receipts name their app',
   'leaderboard.callback_queue_size': 'due times are rows, so nothing queues up in memory',
   'leaderboard.callback_queue_workers': 'use jobs.workers',
-  'leaderboard.rank_cache_workers': 'ranks are built when they are asked for',
   'database.max_open_conns': 'use database.pool_size',
   'database.max_idle_conns': 'use database.pool_size',
   'database.dns_scan_interval_sec': 'names are resolved whenever a connection opens',

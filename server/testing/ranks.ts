@@ -11,6 +11,7 @@ import {
   type Ranks,
   type RemovedRecord,
 } from '../features/ranks/index.ts';
+import { configFrom } from '../platform/config.ts';
 import { Metrics } from '../platform/metrics.ts';
 import { Database } from '../store/database.ts';
 import { migrateUp } from '../store/migrate.ts';
@@ -99,7 +100,7 @@ export class RankStage {
     await link?.ready(5000);
     const metrics = new Metrics({ name: node.name, metrics: { prefix: '', namespace: '' } });
     const feature: Feature & { ranks: Ranks } = createRanks({
-      ...{ db, metrics, log: quiet, time: { now: () => Date.now() } },
+      ...{ config: configFrom({}), db, metrics, log: quiet, time: { now: () => Date.now() } },
       ...(index === undefined ? {} : { rankIndex: wrap(index) }),
     });
     await feature.start?.();

@@ -101,8 +101,8 @@ export class Records {
   }
 
   /** As `changed`, for whoever does not need the rank. */
-  noted(board: Board, expiry: number, row: RecordRow): void {
-    if (this.isRanked(board, expiry)) this.#deps.ranks.noted(periodOf(board, expiry), toRanked(row));
+  async noted(board: Board, expiry: number, row: RecordRow): Promise<void> {
+    if (this.isRanked(board, expiry)) await this.#deps.ranks.noted(periodOf(board, expiry), toRanked(row));
   }
 
   /** Records were deleted, and that is committed. */

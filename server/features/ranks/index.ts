@@ -14,7 +14,7 @@ import { UnsettledChanges } from './unsettled.ts';
 
 export type { RankedRecord, RankPeriod, Ranks, RecordVersion, RemovedRecord } from './period.ts';
 
-export type RanksKit = Pick<FeatureKit, 'db' | 'time' | 'metrics' | 'log' | 'rankIndex'>;
+export type RanksKit = Pick<FeatureKit, 'config' | 'db' | 'time' | 'metrics' | 'log' | 'rankIndex'>;
 
 /** How often indexes of periods that are over are looked for. */
 const endedMs = 5000;
@@ -28,7 +28,7 @@ export function createRanks(kit: RanksKit): Feature & { readonly ranks: Ranks } 
 }
 
 function createIndexed(
-  { db, time, metrics }: RanksKit,
+  { config, db, time, metrics }: RanksKit,
   index: RankIndex,
   sql: SqlRanks,
   log: Logger,
@@ -37,7 +37,8 @@ function createIndexed(
   const changes = new Changes(db, index);
   const doubts = new Doubts({ db, index, log });
   const unsettled = new UnsettledChanges({ index, changes, doubts, log });
-  const builds = new Builds({ db, index, log, limits: { concurrent: 1 }, built: counted.built });
+  const concurrent = config.leaderboard.rank_cache_workers;
+  const builds = new Builds({ db, index, log, limits: { concurrent }, built: counted.built });
   metrics.watch('rank_changes_unsettled', 'Changes that may not be in rank indexes', () => unsettled.ownerCount);
   metrics.watch('rank_builds_waiting', 'Rank indexes to be built', () => builds.waitingCount + builds.runningCount);
   const dropEnded = async (): Promise<void> => {

@@ -108,7 +108,7 @@ export class Entries {
     const { records } = this.#deps;
     await records.announce(board, period.expiry);
     const row = await this.#enter(board, period, entry, 0, kind);
-    if (row !== undefined) records.noted(board, period.expiry, row);
+    if (row !== undefined) await records.noted(board, period.expiry, row);
     else if ((await records.get(board, period.expiry, entry.ownerId)) === null) {
       await this.#explain(board, period, entry.ownerId, kind);
       return staleBoard;
