@@ -18,7 +18,7 @@ import { createSessions } from '../features/sessions/index.ts';
 import { createStatus } from '../features/status/index.ts';
 import { createStorage } from '../features/storage/index.ts';
 import { createStreams } from '../features/streams/index.ts';
-import { createTournaments } from '../features/tournaments/index.ts';
+import { createTournaments, periodAt } from '../features/tournaments/index.ts';
 import { createWallet } from '../features/wallet/index.ts';
 
 /**
@@ -60,7 +60,11 @@ export function buildFeatures(kit: FeatureKit) {
   const purchases = createPurchases(kit);
   const events = createEvents(kit);
   const ranks = createRanks(kit);
-  const leaderboards = createLeaderboards(kit, { ranks: ranks.ranks, jobs: jobs.jobs });
+  const leaderboards = createLeaderboards(kit, {
+    ranks: ranks.ranks,
+    jobs: jobs.jobs,
+    tournamentExpiry: (board, now) => periodAt(board, now).expiry,
+  });
   const tournaments = createTournaments(kit, { ...leaderboards, jobs: jobs.jobs });
   const features: Feature[] = [
     // Sockets leave the features in reverse: this one is last.

@@ -82,3 +82,13 @@ export const deleteBoard = sql<{ duration: number }>(
   'DELETE FROM leaderboard WHERE id = $1 RETURNING duration',
   'write',
 );
+
+// $1 the kind of their jobs; after $2, in the order of their ids.
+export const boardsWithoutReset = sql<{ id: string }>(
+  'boards_without_reset',
+  `SELECT id FROM leaderboard b
+   WHERE duration = 0 AND reset_schedule IS NOT NULL AND id > $2
+     AND NOT EXISTS (SELECT 1 FROM muster_job j WHERE j.kind = $1 AND j.subject = b.id AND j.state = 0)
+   ORDER BY id LIMIT $3`,
+  'read',
+);

@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import { invalidArgument } from '../../platform/errors.ts';
 import type { Database } from '../../store/database.ts';
 import type { DatabaseTime } from '../../store/database-time.ts';
@@ -52,6 +53,7 @@ interface Dependencies {
   readonly db: Database;
   readonly ranks: Ranks;
   readonly time: DatabaseTime;
+  readonly log: Logger;
   /** Ids of boards without ranks; `*`: all of them. */
   readonly unranked: readonly string[];
 }
@@ -115,7 +117,7 @@ export class Records {
   /** The rank of an owner, 0 if it is not known or there is no record. */
   async rankOf(board: Board, expiry: number, ownerId: string): Promise<bigint> {
     if (!this.isRanked(board, expiry)) return 0n;
-    return (await this.#deps.ranks.of(periodOf(board, expiry), [ownerId])).get(ownerId) ?? 0n;
+    return (await this.#ranksOf(periodOf(board, expiry), [ownerId])).get(ownerId) ?? 0n;
   }
 
   /** The record of an owner, or null. */
@@ -150,12 +152,11 @@ export class Records {
     if (expiry < minExpiry || expiry > maxExpiry) return emptyPage(board, expiry);
     const isRanked = this.isRanked(board, expiry);
     const period = periodOf(board, expiry);
-    const { ranks } = this.#deps;
     const [page, ownerRecords, ownerRanks, rankCount] = await Promise.all([
       limit === null ? emptySlice : this.#slice(board, expiry, limit, after),
       ownerIds.length === 0 ? [] : this.#ownerRecords(board, expiry, ownerIds),
-      isRanked && ownerIds.length > 0 ? ranks.of(period, ownerIds) : noRanks,
-      isRanked ? ranks.count(period) : 0n,
+      isRanked && ownerIds.length > 0 ? this.#ranksOf(period, ownerIds) : noRanks,
+      isRanked ? this.#count(period) : 0n,
     ]);
     return { board, expiry, ...page, ownerRecords, ownerRanks, rankCount };
   }
@@ -169,11 +170,11 @@ export class Records {
     if (expiry < minExpiry || expiry > maxExpiry) return emptyPage(board, expiry);
     const isRanked = this.isRanked(board, expiry);
     const period = periodOf(board, expiry);
-    const { db, ranks } = this.#deps;
+    const { db } = this.#deps;
     const [rows, rankOf, rankCount] = await Promise.all([
       db.query(recordsAround, [board.id, expiry, ownerId, limit]),
-      isRanked ? ranks.of(period, [ownerId]) : noRanks,
-      isRanked ? ranks.count(period) : 0n,
+      isRanked ? this.#ranksOf(period, [ownerId]) : noRanks,
+      isRanked ? this.#count(period) : 0n,
     ]);
     const slice = sliceAround(board, expiry, rows, limit, Number(rankOf.get(ownerId) ?? 0n));
     return { board, expiry, ...slice, ownerRecords: [], ownerRanks: noRanks, rankCount };
@@ -226,6 +227,26 @@ export class Records {
     const next = isBack || hasMore;
     const prev = after !== null && (!isBack || hasMore);
     return { records: rows, firstRank, ...cursorsOf(board, expiry, rows, firstRank, next, prev) };
+  }
+
+  // Ranks that cannot be told at present are left out: the records are there all the same.
+
+  async #ranksOf(period: RankPeriod, ownerIds: readonly string[]): Promise<ReadonlyMap<string, bigint>> {
+    try {
+      return await this.#deps.ranks.of(period, ownerIds);
+    } catch (error) {
+      this.#deps.log.debug({ err: error, leaderboard: period.board }, 'no ranks');
+      return noRanks;
+    }
+  }
+
+  async #count(period: RankPeriod): Promise<bigint> {
+    try {
+      return await this.#deps.ranks.count(period);
+    } catch (error) {
+      this.#deps.log.debug({ err: error, leaderboard: period.board }, 'no count of ranks');
+      return 0n;
+    }
   }
 
   async #ownerRecords(board: Board, expiry: number, ownerIds: readonly string[]): Promise<RecordRow[]> {

@@ -122,3 +122,5 @@ function ruleOf(board: Board, operator: Operator): RuleName {
       return 'decrement';
   }
 }
+
+export const userExists = sql<{ id: string }>('records_user_exists', 'SELECT id FROM users WHERE id = $1', 'read');
