@@ -94,6 +94,11 @@ export class Tournaments {
     this.#deps.life.handle('reset', handler);
   }
 
+  /** See `LifeJobs.planMissing`; happens by itself every half a minute. */
+  async planMissing(): Promise<void> {
+    await this.#deps.life.planMissing();
+  }
+
   /** Each once, those with a maximum size last; what is not a tournament is left out. */
   async get(ids: readonly string[]): Promise<Tournament[]> {
     if (ids.length > maxIds) throw invalidArgument(`Too many tournaments, at most ${maxIds} at once.`);
