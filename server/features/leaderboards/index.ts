@@ -13,9 +13,10 @@ import { ResetJobs } from './reset-jobs.ts';
 
 export { type Board, defaultMaxNumScore, isTournament, type NewBoard, noMaxSize, Operator } from './board.ts';
 export { type Boards, boardJobs, type CreatedBoard, staleBoard } from './boards.ts';
-export type { NewLeaderboard } from './creation.ts';
+export { checkedMetadata, checkedSchedule, type NewLeaderboard, parseOperator, parseSortOrder } from './creation.ts';
 export type { WrittenRecord } from './leaderboard-records.ts';
 export type { Leaderboards, ServerList, ServerWrite } from './leaderboards.ts';
+export { parseLimit, parseOwner, parseOwners, toBigInt, toOperator, toSeconds } from './methods.ts';
 export { type RecordRow, recordColumns } from './record-queries.ts';
 export { emptyPage, type ListRequest, type RecordPage, type Records, versionOf } from './records.ts';
 export type { LeaderboardReset, ResetHandler } from './reset-jobs.ts';

@@ -1,7 +1,14 @@
-import { parseSchedule, type Schedule } from '../../platform/cron.ts';
-import { AppError, invalidArgument } from '../../platform/errors.ts';
-import { isJsonObject } from '../../platform/json-object.ts';
-import { defaultMaxNumScore, type NewBoard, noMaxSize, type Operator } from '../leaderboards/index.ts';
+import { parseSchedule } from '../../platform/cron.ts';
+import { invalidArgument } from '../../platform/errors.ts';
+import {
+  checkedMetadata,
+  checkedSchedule,
+  defaultMaxNumScore,
+  type NewBoard,
+  noMaxSize,
+  parseOperator,
+  parseSortOrder,
+} from '../leaderboards/index.ts';
 
 export interface NewTournament {
   /** 1 to 128 bytes; leaderboards share the names. */
@@ -10,14 +17,14 @@ export interface NewTournament {
   readonly duration: number;
   /** Clients may neither write nor delete records. Default true. */
   readonly authoritative?: boolean | undefined;
-  /** Higher is better. Default true. */
-  readonly descending?: boolean | undefined;
-  /** Default best. */
-  readonly operator?: Operator | undefined;
+  /** `asc`, `ascending`, `desc` (default), `descending`. */
+  readonly sortOrder?: string | undefined;
+  /** `best` (default), `set`, `incr`, `increment`, `decr`, `decrement`. */
+  readonly operator?: string | undefined;
   /** Cron text: when a window opens and the records of the one before are reset. Default: one window. */
   readonly resetSchedule?: string | null | undefined;
   /** Text of a JSON object. */
-  readonly metadata?: string | undefined;
+  readonly metadata?: string | null | undefined;
   readonly title?: string | undefined;
   readonly description?: string | undefined;
   /** 0 to 127. */
@@ -43,12 +50,14 @@ const maxTime = 253_402_300_799;
 
 /** Throws INVALID_ARGUMENT, in the words that game code knows (spec: leaderboards-tournaments.md, sections 6.2 and 18). */
 export function toNewBoard(given: NewTournament): NewBoard {
-  const { id, duration, title = '', description = '', metadata = '{}', category = 0 } = given;
+  const { id, duration, title = '', description = '', category = 0 } = given;
   const { startTime = 0, endTime = 0, maxSize = 0, maxNumScore = 0 } = given;
   check(id !== '' && Buffer.byteLength(id) <= maxIdBytes && !id.includes('\0'), 'expects a tournament ID string');
   check(isWithin(duration, 1, maxInt), 'duration must be > 0');
-  const schedule = readSchedule(given.resetSchedule);
-  check(isJsonObject(metadata), 'expects metadata to be an object');
+  const descending = parseSortOrder(given.sortOrder ?? 'desc');
+  const operator = parseOperator(given.operator ?? 'best');
+  const resetSchedule = checkedSchedule(given.resetSchedule ?? null);
+  const metadata = checkedMetadata(given.metadata ?? null);
   check([...title].length <= maxTextLength, 'title must have at most 255 characters');
   check([...description].length <= maxTextLength, 'description must have at most 255 characters');
   check(isWithin(category, 0, 127), 'category must be 0-127');
@@ -56,31 +65,19 @@ export function toNewBoard(given: NewTournament): NewBoard {
   const endText = 'endTime must be > startTime. Use 0 to indicate a tournament that never ends.';
   check(endTime === 0 || isWithin(endTime, startTime + 1, maxTime), endText);
   // As the contract has it, by the start as it was given: 0 makes nothing of it.
-  const firstReset = schedule === null || endTime === 0 ? null : schedule.next(startTime);
+  const firstReset = resetSchedule === null || endTime === 0 ? null : parseSchedule(resetSchedule).next(startTime);
   check(firstReset === null || endTime > firstReset, 'endTime must be > the first reset after startTime.');
   check(isWithin(maxSize, 0, maxInt), 'maxSize must be >= 0');
   check(isWithin(maxNumScore, 0, maxInt), 'maxNumScore must be >= 0');
   return {
-    ...{ id, duration, title, description, metadata, category, endTime },
+    ...{ id, duration, descending, operator, resetSchedule, title, description, metadata, category, endTime },
     authoritative: given.authoritative ?? true,
-    descending: given.descending ?? true,
-    operator: given.operator ?? 0,
-    resetSchedule: schedule === null ? null : (given.resetSchedule ?? null),
     startTime: startTime === 0 ? null : startTime,
     maxSize: maxSize === 0 ? noMaxSize : maxSize,
     maxNumScore: maxNumScore === 0 ? defaultMaxNumScore : maxNumScore,
     joinRequired: given.joinRequired ?? false,
     enableRanks: given.enableRanks ?? false,
   };
-}
-
-function readSchedule(text: string | null | undefined): Schedule | null {
-  if (text === undefined || text === null) return null;
-  try {
-    return parseSchedule(text);
-  } catch (error) {
-    throw error instanceof AppError ? invalidArgument('expects reset schedule to be a valid CRON expression') : error;
-  }
 }
 
 const isWithin = (value: number, min: number, max: number): boolean =>

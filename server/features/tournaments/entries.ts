@@ -1,7 +1,7 @@
 import { AppError, Code, invalidArgument } from '../../platform/errors.ts';
 import { isJsonObject } from '../../platform/json-object.ts';
 import type { Database } from '../../store/database.ts';
-import { violatedConstraint } from '../../store/pg-errors.ts';
+import { sqlState, violatedConstraint } from '../../store/pg-errors.ts';
 import {
   type Board,
   type Boards,
@@ -14,9 +14,7 @@ import {
 import { isJoinable, isWritable, type Period, periodAt } from './periods.ts';
 import { attempts, entrances, type OwnerKind, sizeConstraint, standing } from './record-queries.ts';
 import { TournamentRefused } from './refusals.ts';
-
-/** In whose name something is done. A client may not do what only the server may, and has to be a user. */
-export type Actor = 'client' | 'server';
+import type { Actor } from './words.ts';
 
 export interface ScoreSubmission {
   readonly tournamentId: string;
@@ -72,7 +70,7 @@ export class Entries {
 
   /**
    * Submits a score. Once an owner that had to join has no attempts left, answers the record as it is. Throws
-   * TournamentRefused, and INVALID_ARGUMENT for scores below zero and metadata that is no JSON object.
+   * TournamentRefused, and INVALID_ARGUMENT for scores below zero.
    */
   async write(submission: ScoreSubmission, actor: Actor): Promise<WrittenRecord> {
     checkScores(submission);
@@ -150,10 +148,12 @@ export class Entries {
     kind: OwnerKind,
   ): Promise<RecordRow | undefined> {
     const { ownerId, username, score, subscore, metadata, operator } = given;
-    const [row] = await this.#deps.db.query(attempts[kind], [
-      ...[board.id, board.createdAt, period.expiry, period.startActive, ownerId, username, score, subscore, metadata],
-      operator ?? board.operator,
-    ]);
+    const [row] = await this.#deps.db
+      .query(attempts[kind], [
+        ...[board.id, board.createdAt, period.expiry, period.startActive, ownerId, username, score, subscore, metadata],
+        operator ?? board.operator,
+      ])
+      .catch((error) => refuse(error, metadata));
     return row;
   }
 
@@ -167,15 +167,13 @@ export class Entries {
   ): Promise<RecordRow | undefined> {
     // There is nothing yet that could be made less.
     const first = firstScores(operator ?? board.operator, score, subscore);
-    try {
-      const [row] = await this.#deps.db.query(entrances[kind], [
+    const [row] = await this.#deps.db
+      .query(entrances[kind], [
         ...[board.id, board.createdAt, period.expiry, period.startActive, ownerId, username, ...first, metadata],
         ...[numScore, board.maxSize],
-      ]);
-      return row;
-    } catch (error) {
-      throw violatedConstraint(error) === sizeConstraint ? new TournamentRefused('full') : error;
-    }
+      ])
+      .catch((error) => refuse(error, metadata));
+    return row;
   }
 
   /** Why a statement found no board to hold. Undefined when there is one after all. */
@@ -197,6 +195,15 @@ type NewEntry = Pick<ScoreSubmission, 'ownerId' | 'username' | 'score' | 'subsco
   readonly operator?: Operator | null;
 };
 
+/** SQLSTATEs of JSON that a column cannot keep: characters, numbers or nesting beyond what it has. */
+const unkeepableStates: ReadonlySet<string | undefined> = new Set(['22021', '22P02', '22P05', '54001']);
+
+function refuse(error: unknown, metadata: string | null): never {
+  if (violatedConstraint(error) === sizeConstraint) throw new TournamentRefused('full');
+  if (metadata !== null && unkeepableStates.has(sqlState(error))) throw new TournamentRefused('badMetadata');
+  throw error;
+}
+
 function firstScores(operator: Operator, score: bigint, subscore: bigint): [bigint, bigint] {
   return operator === Operator.DECREMENT ? [0n, 0n] : [score, subscore];
 }
@@ -209,7 +216,7 @@ export function found(board: Board | null): Board {
 
 function checkScores({ score, subscore, metadata }: ScoreSubmission): void {
   for (const given of [score, subscore]) {
-    if (given < 0n || given > maxScore) throw invalidArgument('Scores must be >= 0.');
+    if (given < 0n || given > maxScore) throw invalidArgument('Score and subscore must not be negative.');
   }
-  if (metadata !== null && !isJsonObject(metadata)) throw invalidArgument('Metadata must be a JSON object.');
+  if (metadata !== null && !isJsonObject(metadata)) throw new TournamentRefused('badMetadata');
 }

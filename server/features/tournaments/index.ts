@@ -7,13 +7,14 @@ import { tournamentMethods } from './methods.ts';
 import { Tournaments } from './tournaments.ts';
 
 export type { NewTournament } from './creation.ts';
-export type { Actor, Entry, ScoreSubmission, WrittenRecord } from './entries.ts';
+export type { Entry, ScoreSubmission, WrittenRecord } from './entries.ts';
 export type { TournamentHandler, TournamentNotice } from './life-jobs.ts';
 export type { TournamentListRequest, TournamentPage } from './listing.ts';
 export { type Period, periodAt } from './periods.ts';
 export { type Refusal, TournamentRefused } from './refusals.ts';
 export type { PeriodRequest, Tournaments } from './tournaments.ts';
 export { type Tournament, toTournament } from './views.ts';
+export type { Actor } from './words.ts';
 
 export interface TournamentsFeature extends Feature {
   /**

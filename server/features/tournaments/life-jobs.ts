@@ -82,9 +82,9 @@ export class LifeJobs {
     jobs.every({ kind: 'tournament_plan', everySec: planEverySec, run: () => this.planMissing() });
   }
 
-  /** One handler per event; the first one stays. */
+  /** One handler per event, in place of the one before. */
   handle(kind: LifeKind, handler: TournamentHandler): void {
-    this.#handlers[kind] ??= handler;
+    this.#handlers[kind] = handler;
   }
 
   /** Plans the first event of a new tournament, in the transaction that creates it. */

@@ -1,10 +1,16 @@
-import type Long from 'long';
 import { invalidArgument } from '../../platform/errors.ts';
-import { parseUuid } from '../../platform/ids.ts';
 import { isJsonObject } from '../../platform/json-object.ts';
 import { api, type Method } from '../../wire/method.ts';
-import { Operator, toRecord, toRecordList } from '../leaderboards/index.ts';
-import { clientWords, inClientWords } from './client-words.ts';
+import {
+  parseLimit,
+  parseOwner,
+  parseOwners,
+  toBigInt,
+  toOperator,
+  toRecord,
+  toRecordList,
+  toSeconds,
+} from '../leaderboards/index.ts';
 import type { Tournaments } from './tournaments.ts';
 import { toTournament } from './views.ts';
 
@@ -26,7 +32,7 @@ function entering(tournaments: Tournaments): Method[] {
       if (record.metadata !== '' && !isJsonObject(record.metadata)) {
         throw invalidArgument('Metadata value must be JSON, if provided.');
       }
-      const written = tournaments.write(
+      const { board, expiry, row, rank } = await tournaments.write(
         {
           tournamentId: tournament_id,
           ownerId: user.id,
@@ -38,20 +44,19 @@ function entering(tournaments: Tournaments): Method[] {
         },
         'client',
       );
-      const { board, expiry, row, rank } = await inClientWords(clientWords.write, written);
       return toRecord(board.id, expiry, row, rank);
     }),
 
     api('JoinTournament', { auth: 'session' }, async ({ user }, { tournament_id }) => {
       if (tournament_id === '') throw invalidArgument('Tournament ID must be provided.');
       const entry = { tournamentId: tournament_id, ownerId: user.id, username: user.username };
-      await inClientWords(clientWords.join, tournaments.join(entry, 'client'));
+      await tournaments.join(entry, 'client');
       return {};
     }),
 
     api('DeleteTournamentRecord', { auth: 'session' }, async ({ user }, { tournament_id }) => {
       if (tournament_id === '') throw invalidArgument('Invalid tournament ID.');
-      await inClientWords(clientWords.delete, tournaments.deleteRecord(tournament_id, user.id, 'client'));
+      await tournaments.deleteRecord(tournament_id, user.id, 'client');
       return {};
     }),
   ];
@@ -61,28 +66,27 @@ function recordLists(tournaments: Tournaments): Method[] {
   return [
     api('ListTournamentRecords', { auth: 'session' }, async (_ctx, request) => {
       if (request.tournament_id === '') throw invalidArgument('Tournament ID must be provided');
-      const limit = request.limit === null ? null : checkLimit(request.limit.value);
-      const ownerIds = request.owner_ids.map((id) => parseId(id, 'One or more owner IDs are invalid.'));
+      const limit = request.limit === null ? null : parseLimit(request.limit.value, maxLimit);
+      const ownerIds = parseOwners(request.owner_ids);
       const isOwnersOnly = ownerIds.length > 0 && request.cursor !== '';
-      const listed = tournaments.listRecords(
-        { tournamentId: request.tournament_id, expiry: toExpiry(request.expiry) },
+      const page = await tournaments.listRecords(
+        { tournamentId: request.tournament_id, expiry: toSeconds(request.expiry) },
         { ownerIds, limit: limit ?? (isOwnersOnly ? null : defaultRecordLimit), cursor: request.cursor },
         'client',
       );
-      return toRecordList(await inClientWords(clientWords.listRecords, listed));
+      return toRecordList(page);
     }),
 
     api('ListTournamentRecordsAroundOwner', { auth: 'session' }, async (_ctx, request) => {
       if (request.tournament_id === '') throw invalidArgument('Invalid tournament ID.');
-      const limit = checkLimit(request.limit?.value ?? defaultAroundLimit);
-      if (request.owner_id === '') throw invalidArgument('Owner ID must be provided for a haystack query.');
-      const ownerId = parseId(request.owner_id, 'Invalid owner ID provided.');
-      const listed = tournaments.listRecordsAround(
-        { tournamentId: request.tournament_id, expiry: toExpiry(request.expiry) },
+      const limit = parseLimit(request.limit?.value ?? defaultAroundLimit, maxLimit);
+      const ownerId = parseOwner(request.owner_id);
+      const page = await tournaments.listRecordsAround(
+        { tournamentId: request.tournament_id, expiry: toSeconds(request.expiry) },
         { ownerId, limit, cursor: request.cursor },
         'client',
       );
-      return toRecordList(await inClientWords(clientWords.listAround, listed));
+      return toRecordList(page);
     }),
   ];
 }
@@ -106,34 +110,8 @@ function tournamentList(tournaments: Tournaments): Method[] {
       // By itself a start beyond all categories is no mistake.
       if (categoryStart > categoryEnd) return {};
       const filter = { categoryStart, categoryEnd, startTime, endTime };
-      const listed = tournaments.list({ ...filter, limit, cursor: request.cursor });
-      const page = await inClientWords(clientWords.list, listed);
+      const page = await tournaments.list({ ...filter, limit, cursor: request.cursor });
       return { tournaments: page.tournaments.map(toTournament), cursor: page.cursor };
     }),
   ];
-}
-
-function checkLimit(limit: number): number {
-  if (limit < 1 || limit > maxLimit) {
-    throw invalidArgument(`Invalid limit - limit must be between 1 and ${maxLimit}.`);
-  }
-  return limit;
-}
-
-function parseId(text: string, refused: string): string {
-  const id = parseUuid(text);
-  if (id === null) throw invalidArgument(refused);
-  return id;
-}
-
-const toBigInt = (value: Long): bigint => BigInt(value.toString());
-
-const toExpiry = (expiry: { readonly value: Long } | null): number => (expiry === null ? 0 : expiry.value.toNumber());
-
-/** The wire counts from 1; 0 leaves it to the tournament. */
-function toOperator(value: number): Operator | null {
-  if (value === 0) return null;
-  const operator = Object.values(Operator).find((known) => known === value - 1);
-  if (operator === undefined) throw invalidArgument('Invalid operator.');
-  return operator;
 }

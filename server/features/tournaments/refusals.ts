@@ -9,18 +9,20 @@ const refusals = {
   notJoined: [Code.FAILED_PRECONDITION, 'required to join before writing tournament record'],
   noAttempts: [Code.FAILED_PRECONDITION, 'max number score count reached'],
   full: [Code.FAILED_PRECONDITION, 'tournament max size reached'],
+  badMetadata: [Code.INVALID_ARGUMENT, 'expects metadata to be an object'],
   userNotFound: [Code.NOT_FOUND, 'user not found'],
   inUse: [Code.ALREADY_EXISTS, 'cannot create tournament as leaderboard is already in use'],
 } as const;
 
 export type Refusal = keyof typeof refusals;
 
+export const refusalText = (refusal: Refusal): string => refusals[refusal][1];
+
 /** An operation was refused, and nothing has changed. */
 export class TournamentRefused extends AppError {
   readonly refusal: Refusal;
 
-  constructor(refusal: Refusal) {
-    const [code, text] = refusals[refusal];
+  constructor(refusal: Refusal, text = refusalText(refusal), code: Code = refusals[refusal][0]) {
     super(code, text);
     this.refusal = refusal;
   }

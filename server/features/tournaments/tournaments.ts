@@ -14,13 +14,14 @@ import {
   versionOf,
 } from '../leaderboards/index.ts';
 import { type NewTournament, toNewBoard } from './creation.ts';
-import { type Actor, Entries, type Entry, found, type ScoreSubmission, type WrittenRecord } from './entries.ts';
+import { Entries, type Entry, found, type ScoreSubmission, type WrittenRecord } from './entries.ts';
 import type { LifeJobs, TournamentHandler } from './life-jobs.ts';
 import { listTournaments, type TournamentListRequest, type TournamentPage } from './listing.ts';
 import { isJoinable, isReset, periodAt } from './periods.ts';
 import { addAttempts, leave } from './record-queries.ts';
 import { TournamentRefused } from './refusals.ts';
 import { hasMaxSize, type Tournament, viewAt } from './views.ts';
+import { type Actor, inWords } from './words.ts';
 
 interface Dependencies {
   readonly db: Database;
@@ -60,7 +61,8 @@ export class Tournaments {
   async create(tournament: NewTournament): Promise<void> {
     const { boards, life } = this.#deps;
     const { board } = await boards.create(toNewBoard(tournament), (tx, created) => life.begin(tx, created));
-    if (!isTournament(board)) throw new TournamentRefused('inUse');
+    if (isTournament(board)) return;
+    await inWords('server', 'create', () => Promise.reject(new TournamentRefused('inUse')));
   }
 
   /** Deletes a tournament with its records and what was planned; no error when there is none of that id. */
@@ -79,7 +81,10 @@ export class Tournaments {
     await this.#deps.life.endNow(id);
   }
 
-  /** Sets what is called when a window opens; to be set while the node is built, and once. */
+  /**
+   * Sets what is called when a window opens, in place of what was. Here and below: on every node, for any of them may
+   * come first.
+   */
   onStart(handler: TournamentHandler): void {
     this.#deps.life.handle('start', handler);
   }
@@ -114,12 +119,12 @@ export class Tournaments {
 
   /** See `Entries.write`. */
   async write(submission: ScoreSubmission, actor: Actor): Promise<WrittenRecord> {
-    return await this.#entries.write(submission, actor);
+    return await inWords(actor, 'write', () => this.#entries.write(submission, actor));
   }
 
   /** See `Entries.join`. */
   async join(entry: Entry, actor: Actor): Promise<void> {
-    await this.#entries.join(entry, actor);
+    await inWords(actor, 'join', () => this.#entries.join(entry, actor));
   }
 
   /**
@@ -130,6 +135,10 @@ export class Tournaments {
     if (!Number.isInteger(count) || count === 0 || Math.abs(count) > maxCount) {
       throw invalidArgument('expects an attempt count number != 0');
     }
+    await inWords('server', 'addAttempts', () => this.#addAttempts(tournamentId, ownerId, count));
+  }
+
+  async #addAttempts(tournamentId: string, ownerId: string, count: number): Promise<void> {
     const { boards, db, log } = this.#deps;
     await boards.use(tournamentId, async (board) => {
       const tournament = found(board);
@@ -149,6 +158,10 @@ export class Tournaments {
 
   /** Deletes the owner's record of the present period, also when the window is closed; no error when there is none. */
   async deleteRecord(tournamentId: string, ownerId: string, actor: Actor): Promise<void> {
+    await inWords(actor, 'delete', () => this.#deleteRecord(tournamentId, ownerId, actor));
+  }
+
+  async #deleteRecord(tournamentId: string, ownerId: string, actor: Actor): Promise<void> {
     const { boards, db, records } = this.#deps;
     await boards.use(tournamentId, async (board) => {
       const tournament = found(board);
@@ -172,8 +185,10 @@ export class Tournaments {
    * the tournament is over. Throws INVALID_ARGUMENT for a cursor of another tournament or period.
    */
   async listRecords(which: PeriodRequest, request: ListRequest, actor: Actor): Promise<RecordPage> {
-    const { board, expiry, isOver } = await this.#periodOf(which, actor);
-    return isOver ? emptyPage(board, expiry) : await this.#deps.records.list(board, expiry, request);
+    return await inWords(actor, 'listRecords', async () => {
+      const { board, expiry, isOver } = await this.#periodOf(which, actor);
+      return isOver ? emptyPage(board, expiry) : await this.#deps.records.list(board, expiry, request);
+    });
   }
 
   /** The record of an owner among its neighbours, or a page of such a list. Otherwise as `listRecords`. */
@@ -182,8 +197,11 @@ export class Tournaments {
     { ownerId, limit, cursor }: { readonly ownerId: string; readonly limit: number; readonly cursor: string },
     actor: Actor,
   ): Promise<RecordPage> {
-    const { board, expiry, isOver } = await this.#periodOf(which, actor);
-    return isOver ? emptyPage(board, expiry) : await this.#deps.records.around(board, expiry, ownerId, limit, cursor);
+    return await inWords(actor, 'listAround', async () => {
+      const { board, expiry, isOver } = await this.#periodOf(which, actor);
+      if (isOver) return emptyPage(board, expiry);
+      return await this.#deps.records.around(board, expiry, ownerId, limit, cursor);
+    });
   }
 
   async #periodOf(

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Operator } from '../../features/leaderboards/index.ts';
 import type { NewTournament } from '../../features/tournaments/index.ts';
 import { Database } from '../../store/database.ts';
 import { sql } from '../../store/sql.ts';
@@ -74,7 +73,7 @@ describe.each(serverKinds)('tournaments under load on %s', (kind) => {
   test('of 50 scores of one owner at once as many count as there are attempts', async () => {
     const player = await Competitor.enter(server);
     for (const maxSize of [0, 10]) {
-      const id = await create({ maxNumScore: 3, maxSize, operator: Operator.INCREMENT });
+      const id = await create({ maxNumScore: 3, maxSize, operator: 'incr' });
       const replies = await Promise.all(numbers(50).map(() => player.tryWrite(id, 1)));
       expect(replies.filter(({ code }) => code === 0)).toHaveLength(3);
       const others = replies.filter(({ code }) => code !== 0).map(({ message }) => message);
@@ -86,7 +85,7 @@ describe.each(serverKinds)('tournaments under load on %s', (kind) => {
 
   test('of 50 scores of one who joined all are answered, and as many count', async () => {
     const player = await Competitor.enter(server);
-    const id = await create({ maxNumScore: 3, joinRequired: true, operator: Operator.INCREMENT });
+    const id = await create({ maxNumScore: 3, joinRequired: true, operator: 'incr' });
     await player.join(id);
     const replies = await Promise.all(numbers(50).map(() => player.tryWrite(id, 1)));
     expect(new Set(replies.map(({ code }) => code))).toEqual(new Set([0]));
@@ -156,7 +155,7 @@ describe.each(serverKinds)('tournaments under load on %s', (kind) => {
 
   test('what the best of many scores is does not depend on their order', async () => {
     for (const descending of [true, false]) {
-      const id = await create({ descending });
+      const id = await create({ sortOrder: descending ? 'desc' : 'asc' });
       const [owner = ''] = await newOwners(1);
       await Promise.all(numbers(40).map((n) => write(id, owner, BigInt(100 + ((n * 17) % 40)))));
       const page = await tournamentsOf(server).listRecords(

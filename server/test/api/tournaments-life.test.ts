@@ -134,7 +134,7 @@ describe.each(serverKinds)('the life of tournaments on %s', (kind) => {
   test('a score that was acknowledged is there when the end is announced, and none comes after it', async () => {
     const players = await Promise.all(Array.from({ length: 8 }, () => Competitor.enter(server)));
     const start = now();
-    const id = await create({ startTime: start, duration: 2, operator: 2, maxSize: 20, title: 'sum' });
+    const id = await create({ startTime: start, duration: 2, operator: 'incr', maxSize: 20, title: 'sum' });
     let acknowledged = 0;
     await Promise.all(
       players.map(async (player) => {

@@ -116,7 +116,7 @@ describeDoors('lists of tournaments', { time }, (doorway) => {
     const fields = { title: 'Cup', description: 'Hourly', category: 9, metadata: '{"n": 9007199254740993}' };
     const id = await create({
       ...{ ...fields, startTime, endTime, duration: 3600, resetSchedule: '@hourly', maxSize: 3, maxNumScore: 5 },
-      ...{ descending: false, operator: 2, authoritative: true, joinRequired: true },
+      ...{ sortOrder: 'ascending', operator: 'increment', authoritative: true, joinRequired: true },
     });
     const [shown] = (await a.ok('ListTournaments', { category_start: 9, category_end: 9 })).tournaments;
     expect(shown).toEqual({

@@ -48,6 +48,8 @@ describe.each(serverKinds)('tournaments for game code on %s', (kind) => {
     const bad: [Partial<NewTournament>, string][] = [
       [{ id: '' }, 'expects a tournament ID string'],
       [{ id: 'x'.repeat(129) }, 'expects a tournament ID string'],
+      [{ sortOrder: 'up' }, "expects sort order to be 'asc' or 'desc'"],
+      [{ operator: 'sum' }, "expects operator to be 'best', 'set', 'decr' or 'incr'"],
       [{ duration: 0 }, 'duration must be > 0'],
       [{ duration: 1.5 }, 'duration must be > 0'],
       [{ resetSchedule: '* * * *' }, 'expects reset schedule to be a valid CRON expression'],
@@ -96,7 +98,7 @@ describe.each(serverKinds)('tournaments for game code on %s', (kind) => {
     });
     await expect(tournaments.create({ id, duration: 60 })).rejects.toMatchObject({
       refusal: 'inUse',
-      message: 'cannot create tournament as leaderboard is already in use',
+      message: 'error creating tournament: cannot create tournament as leaderboard is already in use',
     });
     await tournaments.delete(id);
     expect(await boards.find([id])).toHaveLength(1);
@@ -113,7 +115,7 @@ describe.each(serverKinds)('tournaments for game code on %s', (kind) => {
       expect(await a.tryWrite(id, 6)).toEqual(refused(5, 'Tournament not found.'));
     }
     // With other rules under the old name.
-    await tournaments.create({ id, duration: 3600, authoritative: false, descending: false });
+    await tournaments.create({ id, duration: 3600, authoritative: false, sortOrder: 'asc' });
     for (let n = 0; n < 2 * server.nodes.length; n++) await a.write(id, 10 - n);
     expect(await a.own(id)).toMatchObject({ score: String(11 - 2 * server.nodes.length) });
   });
@@ -148,17 +150,37 @@ describe.each(serverKinds)('tournaments for game code on %s', (kind) => {
     expect([expiry, rank]).toEqual([0, 0n]);
     await expect(tournaments.write(submission(id, group, -1n), 'server')).rejects.toMatchObject({ code: 3 });
     const gone = submission('no such tournament', group, 1n);
-    await expect(tournaments.write(gone, 'server')).rejects.toEqual(refused(5, 'tournament not found'));
+    await expect(tournaments.write(gone, 'server')).rejects.toEqual(
+      refused(5, 'error writing tournament record: tournament not found'),
+    );
     await expect(tournaments.write({ ...submission(id, group, 1n), metadata: '[]' }, 'server')).rejects.toMatchObject({
       code: 3,
     });
+  });
+
+  test('says what went wrong as game code knows it', async () => {
+    const id = 'no such tournament';
+    const list = { ownerIds: [], limit: 1, cursor: '' };
+    const which = { tournamentId: id, expiry: 0 };
+    const failures: [Promise<unknown>, string][] = [
+      [tournaments.join({ tournamentId: id, ownerId: a.id, username: 'a' }, 'server'), 'error joining tournament'],
+      [tournaments.deleteRecord(id, a.id, 'server'), 'error deleting tournament record'],
+      [tournaments.listRecords(which, list, 'server'), 'error listing tournament records'],
+    ];
+    for (const [failing, text] of failures) {
+      await expect(failing, text).rejects.toEqual(refused(5, `${text}: tournament not found`));
+    }
+    const around = { ownerId: a.id, limit: 1, cursor: '' };
+    await expect(tournaments.listRecordsAround(which, around, 'server')).rejects.toEqual(
+      refused(5, 'error listing tournament records haystack: leaderboard not found'),
+    );
   });
 
   test('adds attempts only where there is something to attempt', async () => {
     const id = await create();
     await expect(tournaments.addAttempts(id, a.id, 0)).rejects.toEqual(invalid('expects an attempt count number != 0'));
     await expect(tournaments.addAttempts('no such tournament', a.id, 1)).rejects.toEqual(
-      refused(5, 'tournament not found'),
+      refused(5, 'error adding tournament attempts: tournament not found'),
     );
     const now = Math.floor(Date.now() / 1000);
     const over = await create({ startTime: now - 100, duration: 10 });

@@ -127,7 +127,7 @@ describeDoors('scores of tournaments', { time }, (doorway) => {
   });
 
   test('T12: the first score after a join counts where less is better', async () => {
-    const id = await create({ joinRequired: true, descending: false });
+    const id = await create({ joinRequired: true, sortOrder: 'asc' });
     await a.join(id);
     expect(await a.write(id, 30, { subscore: '9' })).toMatchObject({ score: '30', subscore: '9', num_score: 1 });
     expect(await a.write(id, 40, { subscore: '8' })).toMatchObject({ score: '30', subscore: '8', num_score: 2 });
@@ -213,7 +213,7 @@ describeDoors('scores of tournaments', { time }, (doorway) => {
   });
 
   test('operators, and clients that choose another one', async () => {
-    const scores = async (operator: Operator, given: number[], override = {}) => {
+    const scores = async (operator: string, given: number[], override = {}) => {
       const one = await enter();
       const id = await create({ operator });
       const results: string[] = [];
@@ -222,12 +222,12 @@ describeDoors('scores of tournaments', { time }, (doorway) => {
       }
       return results;
     };
-    expect(await scores(Operator.BEST, [5, 3, 8])).toEqual(['5', '5', '8']);
-    expect(await scores(Operator.SET, [5, 3, 8])).toEqual(['5', '3', '8']);
-    expect(await scores(Operator.INCREMENT, [5, 0, 8])).toEqual(['5', '5', '13']);
-    expect(await scores(Operator.DECREMENT, [5, 3], { operator: 4 })).toEqual(['0', '0']);
-    expect(await scores(Operator.BEST, [5, 3], { operator: 2 })).toEqual(['5', '3']);
-    expect(await scores(Operator.BEST, [5, 3, 4], { operator: 'INCREMENT' })).toEqual(['5', '8', '12']);
+    expect(await scores('best', [5, 3, 8])).toEqual(['5', '5', '8']);
+    expect(await scores('set', [5, 3, 8])).toEqual(['5', '3', '8']);
+    expect(await scores('incr', [5, 0, 8])).toEqual(['5', '5', '13']);
+    expect(await scores('decr', [5, 3], { operator: 4 })).toEqual(['0', '0']);
+    expect(await scores('best', [5, 3], { operator: 2 })).toEqual(['5', '3']);
+    expect(await scores('best', [5, 3, 4], { operator: 'INCREMENT' })).toEqual(['5', '8', '12']);
     const id = await create();
     await a.write(id, 10);
     expect(await a.write(id, 3, { operator: 4 })).toMatchObject({ score: '7', num_score: 2 });
@@ -235,7 +235,7 @@ describeDoors('scores of tournaments', { time }, (doorway) => {
   });
 
   test('are exact beyond what numbers are, and refused beyond 64 bits', async () => {
-    const id = await create({ operator: Operator.INCREMENT });
+    const id = await create({ operator: 'increment' });
     expect(await a.write(id, '9007199254740993')).toMatchObject({ score: '9007199254740993' });
     expect(await a.write(id, '9214364837600034814')).toMatchObject({ score: '9223372036854775807', num_score: 2 });
     expect(await a.tryWrite(id, 1)).toEqual(refused(13, 'Error writing score to tournament.'));
@@ -247,11 +247,15 @@ describeDoors('scores of tournaments', { time }, (doorway) => {
     const metadata = refused(3, 'Metadata value must be JSON, if provided.');
     expect(await a.tryWrite(id, 1, { metadata: '[1]' })).toEqual(metadata);
     expect(await a.tryWrite('no such tournament', 1, { metadata: 'x' })).toEqual(metadata);
+    // Which the column cannot keep, at the first score and at a later one.
+    const unkeepable = { metadata: '{"a":"\\u0000"}' };
+    expect(await a.tryWrite(id, 1, unkeepable)).toEqual(metadata);
     expect(await a.tryWrite(id, -1)).toMatchObject({ code: 3 });
     expect(await a.tryWrite(id, 1, { subscore: '-1' })).toMatchObject({ code: 3 });
     expect(await a.tryWrite(id, 1, { operator: 9 })).toMatchObject({ code: 3 });
     expect(await a.own(id)).toBeUndefined();
     expect(await a.write(id, 1, { metadata: ' {"a":1}' })).toMatchObject({ metadata: '{"a": 1}' });
+    expect(await a.tryWrite(id, 2, unkeepable)).toEqual(metadata);
   });
 
   test('a name is refreshed with each one', async () => {
