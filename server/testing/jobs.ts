@@ -6,6 +6,7 @@ import { type ConfigOverrides, configFrom } from '../platform/config.ts';
 import { Metrics } from '../platform/metrics.ts';
 import { Database } from '../store/database.ts';
 import { migrateUp } from '../store/migrate.ts';
+import { sql } from '../store/sql.ts';
 import { createTestSchema } from './database.ts';
 import { quiet } from './store.ts';
 
@@ -30,16 +31,24 @@ export interface JobNodeOptions {
 export async function openJobs() {
   const schema = await createTestSchema();
   await migrateUp(schema.url);
-  const sql = new pg.Client(schema.url);
-  await sql.connect();
+  const client = new pg.Client(schema.url);
+  await client.connect();
+  await client.query('CREATE TABLE mark (key TEXT NOT NULL, node TEXT NOT NULL)');
   const nodes: JobNode[] = [];
   return {
     url: schema.url,
-    sql,
-    /** A node that has not started yet: its kinds are still to be defined. */
+    /** A connection of the test's own. */
+    sql: client,
+    /** A node that has not started yet: its kinds are still to be defined. Leases outlast pauses of a busy machine. */
     node({ config, clock = systemClock, url = schema.url }: JobNodeOptions = {}): JobNode {
       const name = `node${nodes.length + 1}`;
-      const values = configFrom({ name, 'jobs.poll_ms': 20, 'jobs.lease_ms': 1000, 'jobs.drain_ms': 2000, ...config });
+      const values = configFrom({
+        name,
+        'jobs.poll_ms': 20,
+        'jobs.lease_ms': 10_000,
+        'jobs.drain_ms': 2000,
+        ...config,
+      });
       const db = new Database({ url, poolSize: 8, sharedClients: 2, applicationName: name }, quiet);
       const metrics = new Metrics(values);
       const feature = createJobs({ config: values, log: quiet, clock, metrics, db });
@@ -62,7 +71,7 @@ export async function openJobs() {
     },
     async close(): Promise<void> {
       await Promise.all(nodes.map((node) => node.stop()));
-      await sql.end();
+      await client.end();
       await schema.drop();
     },
   };
@@ -70,7 +79,10 @@ export async function openJobs() {
 
 export type JobWorld = Awaited<ReturnType<typeof openJobs>>;
 
-/** A handler that waits to be let go; `began` counts. */
+/** In the table that `openJobs` makes: what a job has done, once for each time that it was committed. */
+export const markDone = sql<never>('test_mark', 'INSERT INTO mark (key, node) VALUES ($1, $2)', 'write');
+
+/** A handler that waits to be let go. */
 export function gate() {
   let open: () => void = () => undefined;
   const opened = new Promise<void>((resolve) => {

@@ -97,9 +97,7 @@ export class ActiveRun implements JobRun {
   extend(sentAt: number): void {
     if (this.#endReason !== undefined) return;
     this.#leaseEnd = Math.max(this.#leaseEnd, sentAt + this.#deps.leaseMs);
-    clearTimeout(this.#leaseTimer);
-    this.#leaseTimer = setTimeout(() => this.#checkLease(), this.#leaseEnd - this.#deps.clock.monotonic());
-    this.#leaseTimer.unref();
+    this.#watchLease();
   }
 
   /** Ends what takes too long. */
@@ -157,13 +155,22 @@ export class ActiveRun implements JobRun {
       committed();
     } finally {
       this.#transactions--;
-      this.#checkLease();
+      this.#watchLease();
     }
   }
 
-  /** While a transaction holds the row nobody can take it; if it could not get the row, it will say so. */
-  #checkLease(): void {
-    if (this.#transactions === 0 && this.#deps.clock.monotonic() >= this.#leaseEnd) this.end('lost');
+  /** While a transaction holds the row nobody can take it; one that did not get the row says so itself. */
+  #watchLease(): void {
+    clearTimeout(this.#leaseTimer);
+    if (this.#endReason !== undefined || this.#isCompleted || this.#transactions > 0) return;
+    const leftMs = this.#leaseEnd - this.#deps.clock.monotonic();
+    if (leftMs <= 0) {
+      this.end('lost');
+      return;
+    }
+    // Timers may fire early by part of a millisecond, hence the second look.
+    this.#leaseTimer = setTimeout(() => this.#watchLease(), Math.ceil(leftMs));
+    this.#leaseTimer.unref();
   }
 
   #over(): AppError {

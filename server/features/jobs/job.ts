@@ -90,6 +90,11 @@ export interface Jobs {
   schedule(to: Queryable, job: NewJob): Promise<boolean>;
   /** Takes back the open jobs of a subject. A run under way cannot complete any more. Returns how many there were. */
   cancel(from: Queryable, kind: string, subject: string): Promise<number>;
+  /**
+   * Changes what jobs of a kind that are not done have as payload, where that contains some text: the id of a user who
+   * is erased, for instance. A run under way sees it at its next checkpoint.
+   */
+  amend(tx: Transaction, kind: string, containing: string, change: (payload: string) => string): Promise<void>;
   /** What became of a job; null when it is unknown, or done for longer than outcomes are kept. */
   report(id: JobId): Promise<JobReport | null>;
 }

@@ -22,7 +22,7 @@ export const insertNext = sql<never>(
   `INSERT INTO muster_job (kind, subject, period, due_time, run_time, fence)
    SELECT $1::text, '', due::text, to_timestamp(due), to_timestamp(due), ${firstFence}
    FROM (SELECT (floor(extract(epoch FROM clock_timestamp()) / $2::int) + 1)::bigint * $2::int AS due) AS next
-   WHERE NOT EXISTS (SELECT 1 FROM muster_job WHERE kind = $1::text AND state = 0)
+   WHERE NOT EXISTS (SELECT 1 FROM muster_job WHERE kind = $1::text AND subject = '' AND state = 0)
    ON CONFLICT (kind, subject, period) DO NOTHING`,
   'write',
 );
@@ -138,6 +138,22 @@ export const failJob = sql<never>(
 export const cancelJobs = sql<never>(
   'job_cancel',
   'DELETE FROM muster_job WHERE kind = $1 AND subject = $2 AND state = 0',
+  'write',
+);
+
+// $1 kind, $2 text. In one order, so that two who amend never wait for each other in a circle.
+export const jobsContaining = sql<{ subject: string; period: string; payload: string }>(
+  'job_containing',
+  `SELECT subject, period, payload FROM muster_job
+   WHERE kind = $1 AND state <> 1 AND position($2::text IN payload::text) > 0
+   ORDER BY subject, period FOR UPDATE`,
+  'write',
+);
+
+// $1 to $3 name the job, $4 payload.
+export const amendJob = sql<never>(
+  'job_amend',
+  'UPDATE muster_job SET payload = $4::jsonb WHERE kind = $1 AND subject = $2 AND period = $3',
   'write',
 );
 

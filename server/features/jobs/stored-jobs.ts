@@ -4,7 +4,7 @@ import type { Queryable, Transaction } from '../../store/transaction.ts';
 import { instantFromMillis, instantParam, instantToMillis } from '../../store/types.ts';
 import type { Definition } from './active-run.ts';
 import type { JobId, JobKind, JobReport, JobState, Jobs, NewJob, RecurringJob } from './job.ts';
-import { cancelJobs, insertJob, jobReport, purgeJobs } from './queries.ts';
+import { amendJob, cancelJobs, insertJob, jobReport, jobsContaining, purgeJobs } from './queries.ts';
 
 /** Rows that one statement forgets, and statements of one purge. */
 const purgeBatch = 500;
@@ -59,6 +59,12 @@ export class StoredJobs implements Jobs {
 
   async cancel(from: Queryable, kind: string, subject: string): Promise<number> {
     return from.execute(cancelJobs, [kind, subject]);
+  }
+
+  async amend(tx: Transaction, kind: string, containing: string, change: (payload: string) => string): Promise<void> {
+    for (const { subject, period, payload } of await tx.query(jobsContaining, [kind, containing])) {
+      await tx.execute(amendJob, [kind, subject, period, change(payload)]);
+    }
   }
 
   async report({ kind, subject, period }: JobId): Promise<JobReport | null> {
