@@ -27,10 +27,14 @@ import { createWallet } from '../features/wallet/index.ts';
  */
 export function buildFeatures(kit: FeatureKit) {
   const jobs = createJobs(kit);
-  const sessions = createSessions(kit);
+  const sessions = createSessions(kit, jobs);
   const accounts = createAccounts(kit, sessions);
   const streams = createStreams(kit);
-  const notifications = createNotifications(kit, { streams: streams.streams, sockets: sessions.sockets });
+  const notifications = createNotifications(kit, {
+    streams: streams.streams,
+    sockets: sessions.sockets,
+    jobs: jobs.jobs,
+  });
   const friends = createFriends(kit, {
     accounts: accounts.accounts,
     streams: streams.streams,
@@ -49,7 +53,7 @@ export function buildFeatures(kit: FeatureKit) {
     messages: chat.messages,
   });
   const storage = createStorage(kit);
-  const idempotency = createIdempotency(kit);
+  const idempotency = createIdempotency(kit, jobs);
   const wallet = createWallet(kit, idempotency);
   const multiUpdate = createMultiUpdate({
     idempotency: idempotency.idempotency,

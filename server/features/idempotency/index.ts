@@ -1,37 +1,25 @@
-import { subsystem } from '../../platform/log.ts';
 import type { Feature, FeatureKit } from '../feature.ts';
+import type { Jobs } from '../jobs/index.ts';
 import { Idempotency } from './idempotency.ts';
 
 export type { Idempotency, Operation } from './idempotency.ts';
 
-const purgeIntervalMs = 60_000;
+const purgeIntervalSec = 60;
 
 export interface IdempotencyFeature extends Feature {
   readonly idempotency: Idempotency;
 }
 
 /** Operations that may be repeated without harm. */
-export function createIdempotency(kit: FeatureKit): IdempotencyFeature {
+export function createIdempotency(kit: FeatureKit, { jobs }: { jobs: Jobs }): IdempotencyFeature {
   const idempotency = new Idempotency(kit.db, kit.config.database.idempotency_retention_sec);
-  const log = subsystem(kit.log, 'idempotency');
-  let timer: NodeJS.Timeout | undefined;
-  let purging: Promise<void> = Promise.resolve();
-  return {
-    name: 'idempotency',
-    methods: [],
-    idempotency,
-    async start() {
-      timer = setInterval(() => {
-        purging = idempotency.purge().then(
-          (count) => log.debug({ count }, 'forgot outcomes'),
-          (error) => log.warn({ err: error }, 'could not forget outcomes'),
-        );
-      }, purgeIntervalMs);
-      timer.unref();
+  jobs.every({
+    kind: 'idempotency_purge',
+    everySec: purgeIntervalSec,
+    async run(run) {
+      const count = await idempotency.purge();
+      await run.complete(JSON.stringify({ count }));
     },
-    async stop() {
-      clearInterval(timer);
-      await purging;
-    },
-  };
+  });
+  return { name: 'idempotency', methods: [], idempotency };
 }

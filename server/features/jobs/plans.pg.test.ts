@@ -23,9 +23,9 @@ describe('many jobs', () => {
     await world.sql.query(
       `INSERT INTO muster_job (kind, subject, period, state, due_time, run_time, fence, done_time)
        SELECT 'k' || n % 5, (n / 10)::text, (n % 10)::text, CASE WHEN n % 4 = 0 THEN 0 ELSE 1 END,
-         now() + (n - 20000) * INTERVAL '1 second', now() + (n - 20000) * INTERVAL '1 second', 1,
+         now() + (n - 100000) * INTERVAL '1 second', now() + (n - 100000) * INTERVAL '1 second', 1,
          CASE WHEN n % 4 = 0 THEN NULL ELSE now() - n * INTERVAL '1 second' END
-       FROM generate_series(1, 40000) AS n`,
+       FROM generate_series(1, 200000) AS n`,
     );
     await world.sql.query('ANALYZE');
   });

@@ -1,12 +1,14 @@
 import { subsystem } from '../../platform/log.ts';
 import { exportRows } from '../export-items.ts';
 import type { Feature, FeatureKit } from '../feature.ts';
+import type { Jobs } from '../jobs/index.ts';
 import type { Sockets } from '../sessions/index.ts';
 import type { Streams } from '../streams/index.ts';
 import { Broadcast } from './broadcast.ts';
 import { notificationMethods } from './methods.ts';
 import { Notifications } from './notifications.ts';
 import { forgetSender, notificationsOfUser } from './queries.ts';
+import { ToEverybody } from './to-everybody.ts';
 import { toListed } from './wire.ts';
 
 export { NotificationCode } from './codes.ts';
@@ -22,12 +24,14 @@ export interface NotificationsFeature extends Feature {
 /** Messages to users, whether they are online or not. */
 export function createNotifications(
   kit: FeatureKit,
-  { streams, sockets }: { streams: Streams; sockets: Sockets },
+  { streams, sockets, jobs }: { streams: Streams; sockets: Sockets; jobs: Jobs },
 ): NotificationsFeature {
   const { db, bus, clock } = kit;
   const broadcast = new Broadcast(bus, sockets, clock);
   const log = subsystem(kit.log, 'notifications');
-  const notifications = new Notifications({ db, streams, broadcast, clock, log });
+  const everybody = new ToEverybody(db, jobs, broadcast, log);
+  jobs.define(everybody);
+  const notifications = new Notifications({ db, streams, broadcast, everybody, clock, log });
   const items = (userId: string): AsyncIterable<string> =>
     exportRows(db, notificationsOfUser, userId, 'nakama.api.Notification', toListed);
   return {
@@ -36,6 +40,7 @@ export function createNotifications(
     userData: {
       async erase(tx, userId) {
         await tx.execute(forgetSender, [userId]);
+        await everybody.forgetSender(tx, userId);
       },
       lists: [{ key: 'notifications', items }],
     },
@@ -44,7 +49,6 @@ export function createNotifications(
       await broadcast.start();
     },
     async stop() {
-      await notifications.close();
       await broadcast.stop();
     },
   };

@@ -14,13 +14,14 @@ import { listForServer, type NotificationPage } from './listing.ts';
 import {
   deleteById,
   deletePairs,
-  insertForNextUsers,
   insertNotifications,
+  insertParams,
   markRead,
   type NotificationRow,
   notificationsById,
   updateById,
 } from './queries.ts';
+import type { ToEverybody } from './to-everybody.ts';
 import { type Notice, toLive } from './wire.ts';
 
 export interface NewNotification extends Notice {
@@ -39,6 +40,7 @@ interface Dependencies {
   readonly db: Database;
   readonly streams: Streams;
   readonly broadcast: Broadcast;
+  readonly everybody: ToEverybody;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -46,14 +48,10 @@ interface Dependencies {
 /** Most notifications in one call. */
 const maxBatch = 10_000;
 const maxSubjectCharacters = 255;
-/** Users who are served by one statement while everybody is notified. */
-const pageUsers = 1000;
 
 /** Notifications to users, stored or only for those who are online (spec: social.md, section 3). */
 export class Notifications {
   readonly #deps: Dependencies;
-  readonly #background = new Set<Promise<void>>();
-  #isClosed = false;
 
   constructor(deps: Dependencies) {
     this.#deps = deps;
@@ -99,7 +97,7 @@ export class Notifications {
 
   /**
    * To every user there is. What is not persistent reaches every open socket before this resolves. Persistent ones are
-   * stored and delivered in the background, page by page; a failure, or the end of this node, ends that.
+   * stored and delivered in the background, page by page, once to each, whatever becomes of this node.
    */
   async sendAll(notice: Notice): Promise<void> {
     if (!isBroadcastCode(notice.code)) throw invalidArgument('expects code to number above 0');
@@ -108,10 +106,7 @@ export class Notifications {
       await this.#deps.broadcast.publish(notice, [], [newId()]);
       return;
     }
-    const work = this.#storeForAll(notice)
-      .catch((error) => this.#deps.log.error({ err: error }, 'could not notify all users'))
-      .finally(() => this.#background.delete(work));
-    this.#background.add(work);
+    await this.#deps.everybody.begin(notice);
   }
 
   /**
@@ -156,48 +151,14 @@ export class Notifications {
     await this.#deps.db.execute(markRead, [userId, ids]);
   }
 
-  /** Ends what runs in the background after the page in hand. */
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    await Promise.all(this.#background);
-  }
-
   async #store(list: readonly (NewNotification & { readonly id: string })[]): Promise<void> {
     if (list.length === 0) return;
-    const columns = [
-      list.map(({ id }) => id),
-      list.map(({ userId }) => userId),
-      list.map(({ subject }) => subject),
-      list.map(({ content }) => content),
-      list.map(({ code }) => code),
-      list.map(({ senderId }) => senderId || nilUuid),
-    ];
     try {
-      await this.#deps.db.query(insertNotifications, columns);
+      await this.#deps.db.query(insertNotifications, insertParams(list));
     } catch (error) {
       if (violatedConstraint(error)?.endsWith('user_id_fkey')) throw invalidArgument('user not found');
       throw internalUnlessTransient(error, 'failed to send notifications');
     }
-  }
-
-  async #storeForAll(notice: Notice): Promise<void> {
-    const { db, broadcast } = this.#deps;
-    const { subject, content, code, senderId } = notice;
-    // The system user has the lowest id of all, and gets one, too.
-    let after = nilUuid;
-    await this.#store([{ ...notice, userId: nilUuid, id: newId() }]);
-    while (!this.#isClosed) {
-      const rows = await db.query(insertForNextUsers, [after, pageUsers, subject, content, code, senderId || nilUuid]);
-      if (rows.length === 0) return;
-      const userIds = rows.map((row) => row.user_id);
-      await broadcast.publish(
-        notice,
-        userIds,
-        rows.map((row) => row.id),
-      );
-      after = userIds.reduce((last, id) => (id > last ? id : last));
-    }
-    throw new Error('the node stops');
   }
 
   // What is stored will be found, even if it cannot be pushed now.

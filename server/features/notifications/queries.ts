@@ -1,5 +1,7 @@
-import { sql } from '../../store/sql.ts';
+import { nilUuid } from '../../platform/ids.ts';
+import { type Param, sql } from '../../store/sql.ts';
 import type { Instant } from '../../store/types.ts';
+import type { Notice } from './wire.ts';
 
 export interface NotificationRow {
   id: string;
@@ -43,6 +45,18 @@ export const insertNotifications = sql<{ id: string; create_time: Instant }>(
    RETURNING id, create_time`,
   'write',
 );
+
+/** The parameters of `insertNotifications`. */
+export const insertParams = (
+  list: readonly (Notice & { readonly id: string; readonly userId: string })[],
+): readonly Param[] => [
+  list.map(({ id }) => id),
+  list.map(({ userId }) => userId),
+  list.map(({ subject }) => subject),
+  list.map(({ content }) => content),
+  list.map(({ code }) => code),
+  list.map(({ senderId }) => senderId || nilUuid),
+];
 
 // The next users after $1 get one each: $2 how many users, $3 to $6 subject, content, code, sender.
 export const insertForNextUsers = sql<{ id: string; user_id: string; create_time: Instant }>(

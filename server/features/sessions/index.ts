@@ -1,6 +1,7 @@
 import { subsystem } from '../../platform/log.ts';
 import { EnvelopeFrame } from '../../wire/envelope.ts';
 import type { Feature, FeatureKit } from '../feature.ts';
+import type { Jobs } from '../jobs/index.ts';
 import { Control } from './control.ts';
 import { singleSocketNotice } from './notices.ts';
 import { Revocations } from './revocations.ts';
@@ -13,7 +14,7 @@ export type { Sessions } from './sessions.ts';
 export type { Sockets } from './sockets.ts';
 export type { TokenClaims, TokenPair } from './tokens.ts';
 
-const maxPurgeIntervalMs = 3_600_000;
+const maxPurgeIntervalSec = 3600;
 
 export interface SessionsFeature extends Feature {
   readonly sessions: Sessions;
@@ -21,7 +22,7 @@ export interface SessionsFeature extends Feature {
 }
 
 /** Tokens, their revocation on all nodes, and the open sockets of this node. */
-export function createSessions(kit: FeatureKit): SessionsFeature {
+export function createSessions(kit: FeatureKit, { jobs }: { jobs: Jobs }): SessionsFeature {
   const { session: config, limits } = kit.config;
   const log = subsystem(kit.log, 'sessions');
   const lifetimes = { sessionTtlSec: config.token_expiry_sec, refreshTtlSec: config.refresh_token_expiry_sec };
@@ -38,7 +39,9 @@ export function createSessions(kit: FeatureKit): SessionsFeature {
   const revocations = new Revocations({ db: kit.db, control, clock: kit.clock, lifetimes, log });
   const sockets = new Sockets(control, log);
   const sessions = new Sessions(tokens, revocations);
+  const purgeIntervalSec = Math.min(2 * config.token_expiry_sec, maxPurgeIntervalSec);
   let purgeTimer: NodeJS.Timeout | undefined;
+  jobs.every({ kind: 'revocations_purge', everySec: purgeIntervalSec, run: () => revocations.purge() });
 
   return {
     name: 'sessions',
@@ -49,10 +52,7 @@ export function createSessions(kit: FeatureKit): SessionsFeature {
       await control.start();
       await revocations.start();
       kit.bus.onGap(() => revocations.reload());
-      const purge = (): void => {
-        revocations.purge(tokens.now).catch((error) => log.warn({ err: error }, 'could not purge revocations'));
-      };
-      purgeTimer = setInterval(purge, Math.min(2000 * config.token_expiry_sec, maxPurgeIntervalMs));
+      purgeTimer = setInterval(() => revocations.forget(tokens.now), 1000 * purgeIntervalSec);
       purgeTimer.unref();
     },
     async stop() {

@@ -170,12 +170,16 @@ export class Revocations {
     }
   }
 
-  /** Forgets what no live token can match any more, here and in SQL. */
-  async purge(nowSec: number): Promise<void> {
+  /** Forgets here what no live token can match any more. */
+  forget(nowSec: number): void {
     for (const tokens of this.#tokens) {
       for (const [id, expiry] of tokens) if (expiry < nowSec) tokens.delete(id);
     }
     for (const [id, { expiry }] of this.#users) if (expiry < nowSec) this.#users.delete(id);
+  }
+
+  /** The same in SQL, for all nodes. */
+  async purge(): Promise<void> {
     await this.#db.execute(purgeRevocations, []);
     await this.#db.execute(purgeInvalidations, []);
   }
