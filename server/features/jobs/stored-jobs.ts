@@ -4,11 +4,10 @@ import type { Queryable, Transaction } from '../../store/transaction.ts';
 import { instantFromMillis, instantParam, instantToMillis } from '../../store/types.ts';
 import type { Definition } from './active-run.ts';
 import type { JobId, JobKind, JobReport, JobState, Jobs, NewJob, RecurringJob } from './job.ts';
-import { amendJob, cancelJobs, insertJob, jobReport, jobsContaining, purgeJobs } from './queries.ts';
+import { amendJob, cancelJobs, insertJob, jobReport, jobsContaining, purgeBatch, purgeJobs } from './queries.ts';
 
-/** Rows that one statement forgets, and statements of one purge. */
-const purgeBatch = 500;
-const maxPurgeBatches = 200;
+/** Statements of one purge. */
+const maxPurgeBatches = 500;
 /** Characters, as wide as the columns. */
 const maxLengths = { kind: 64, subject: 160, period: 64 } as const;
 
@@ -84,7 +83,7 @@ export class StoredJobs implements Jobs {
   async purge(retentionSec: number): Promise<number> {
     let purged = 0;
     for (let batch = 0; batch < maxPurgeBatches; batch++) {
-      const count = await this.#db.execute(purgeJobs, [retentionSec, purgeBatch]);
+      const count = await this.#db.execute(purgeJobs, [retentionSec]);
       purged += count;
       if (count < purgeBatch) break;
     }
