@@ -251,6 +251,13 @@ redis.call('HDEL', M, 'l')
 return 1
 `;
 
+/** Arguments: instance, incarnation. What is left is removed when it begins again. */
+const abandon = `
+${prelude}
+if find() and incarnation == ARGV[2] and state == 'b' then redis.call('DEL', M) end
+return 1
+`;
+
 /** Fifth key: what the node has announced. Arguments: instance, name. Reply: the incarnation, or nothing. */
 const announce = `
 ${prelude}
@@ -291,6 +298,7 @@ export const rankScripts = {
   ranksBegin: { lua: begin, numberOfKeys: 6 },
   ranksLoad: { lua: load, numberOfKeys: 4 },
   ranksFinish: { lua: finish, numberOfKeys: 4 },
+  ranksAbandon: { lua: abandon, numberOfKeys: 4 },
   ranksAnnounce: { lua: announce, numberOfKeys: 5 },
   ranksDrop: { lua: drop, numberOfKeys: 6 },
   ranksSweep: { lua: sweep, numberOfKeys: 7 },

@@ -222,6 +222,17 @@ describe.skipIf(!redisAvailable)('rank index in Redis', () => {
       expect(await index.begin(set, 10_000)).toBeNull();
     });
 
+    it('may be given up', async () => {
+      const first = (await index.begin(set, 10_000)) as string;
+      await index.abandon(set, 'another');
+      expect(await index.begin(set, 10_000)).toBeNull();
+      await index.abandon(set, first);
+      const second = (await index.begin(set, 10_000)) as string;
+      await index.finish(set, second);
+      await index.abandon(set, second);
+      expect(await index.count(set)).toBe(0n);
+    });
+
     it('do not undo what was applied meanwhile', async () => {
       const incarnation = (await index.begin(set, 10_000)) as string;
       const [changed, removed, recreated] = [entry(10n), entry(20n), entry(30n)];

@@ -206,6 +206,11 @@ export class RedisRankIndex implements RankIndex {
     return (await this.#run((redis) => redis.ranksFinish(...keys, this.#link.instance, incarnation))) === 1;
   }
 
+  async abandon(set: RankSet, incarnation: string): Promise<void> {
+    const keys = this.#keys(encodeSet(set));
+    await this.#run((redis) => redis.ranksAbandon(...keys, this.#link.instance, incarnation));
+  }
+
   async drop(set: RankSet): Promise<void> {
     const name = encodeSet(set);
     await this.#run((redis) => redis.ranksDrop(...this.#allKeys(set, name), this.#link.instance, name, set.expiry));
@@ -383,6 +388,7 @@ interface Scripts {
   ): Promise<number>;
   ranksLoad(...args: [...Keys, ...Argument[]]): Promise<number>;
   ranksFinish(...args: [...Keys, instance: string, incarnation: string]): Promise<number>;
+  ranksAbandon(...args: [...Keys, instance: string, incarnation: string]): Promise<number>;
   ranksAnnounce(...args: [...Keys, writers: string, instance: string, name: string]): Promise<string>;
   ranksDrop(...args: [...AllKeys, instance: string, name: string, expiry: number]): Promise<number>;
   ranksSweep(...args: [...AllKeys, writers: string, instance: string, name: string, expiry: number]): Promise<number>;

@@ -107,6 +107,9 @@ export interface RankIndex {
   /** From now on it is read; false when the incarnation is gone. */
   finish(set: RankSet, incarnation: string): Promise<boolean>;
 
+  /** It will not be finished: another one may begin at once. */
+  abandon(set: RankSet, incarnation: string): Promise<void>;
+
   /** Removes the set's index. */
   drop(set: RankSet): Promise<void>;
   /** Removes all indexes of a board. */

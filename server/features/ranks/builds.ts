@@ -122,10 +122,24 @@ export class Builds {
 
   /** Returns how many records there were, or null when this node was not the one to build it after all. */
   async #build(set: RankSet): Promise<number | null> {
+    const { index } = this.#options;
+    const incarnation = await index.begin(set, this.#limits.leaseMs);
+    if (incarnation === null) return null;
+    try {
+      const records = await this.#fill(set, incarnation);
+      if (records !== null && (await index.finish(set, incarnation))) return records;
+      await index.abandon(set, incarnation);
+      return null;
+    } catch (error) {
+      await index.abandon(set, incarnation).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Returns how many records there were, or null when the incarnation is gone or the node stops. */
+  async #fill(set: RankSet, incarnation: string): Promise<number | null> {
     const { db, index } = this.#options;
     const { leaseMs, readRows, loadRows, loads } = this.#limits;
-    const incarnation = await index.begin(set, leaseMs);
-    if (incarnation === null) return null;
     const sent = new Set<Promise<void>>();
     const end = { failed: undefined as unknown, isGone: false };
     const send = (entries: RankEntry[]): void => {
@@ -151,8 +165,7 @@ export class Builds {
     }
     await Promise.all(sent);
     if (end.failed !== undefined) throw end.failed;
-    if (end.isGone || this.#stopped) return null;
-    return (await index.finish(set, incarnation)) ? records : null;
+    return end.isGone || this.#stopped ? null : records;
   }
 
   #pause(key: string): void {

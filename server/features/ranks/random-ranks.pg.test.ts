@@ -1,0 +1,168 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ApplyReply, KnownIndex, RankChange, RankEntry, RankIndex, RankSet } from '../../cluster/rank-index.ts';
+import { RedisRankIndex } from '../../cluster/rank-index-redis.ts';
+import { unavailable } from '../../platform/errors.ts';
+import { Random } from '../../testing/random.ts';
+import { type RankNode, RankStage } from '../../testing/ranks.ts';
+import { redisAvailable, startTestRedis, type TestRedis } from '../../testing/redis.ts';
+import { waitFor } from '../../testing/wait.ts';
+import type { RankPeriod } from './period.ts';
+
+// Whatever happens, ranks are those of the table as soon as every write is acknowledged.
+
+const scores = [0n, 1n, 2n, 3n, 2n ** 53n, 2n ** 53n + 1n, 2n ** 63n - 1n];
+const steps = 400;
+const atOnce = 8;
+
+describe.skipIf(!redisAvailable)('ranks under random operations and faults', () => {
+  let redis: TestRedis;
+  beforeAll(async () => {
+    redis = await startTestRedis();
+  });
+  afterAll(() => redis.stop());
+
+  it.each([11, 12, 13])('G3, R1: equal a window function (seed %i)', async (seed) => {
+    const random = new Random(seed);
+    const stage = await RankStage.open();
+    try {
+      await new Trial(stage, random, redis).run();
+    } finally {
+      await stage.close();
+    }
+  });
+});
+
+class Trial {
+  readonly #stage: RankStage;
+  readonly #random: Random;
+  readonly #redis: TestRedis;
+  readonly #nodes: RankNode[] = [];
+  readonly #periods: RankPeriod[] = [];
+  readonly #owners = Array.from({ length: 25 }, () => randomUUID());
+  #lives = 0;
+
+  constructor(stage: RankStage, random: Random, redis: TestRedis) {
+    this.#stage = stage;
+    this.#random = random;
+    this.#redis = redis;
+  }
+
+  async run(): Promise<void> {
+    const wrap = (index: RankIndex): RankIndex => faulty(index, this.#random);
+    for (const name of ['a', 'b']) {
+      this.#nodes.push(await this.#stage.addNode({ name, epoch: 1 }, this.#redis.url, wrap));
+    }
+    for (const descending of [true, false]) {
+      const period = await this.#stage.addBoard(descending, descending ? 0 : 4_000_000_000);
+      this.#periods.push(period);
+      await this.#stage.fill(period, 300);
+    }
+    let indexed = 0;
+    for (let step = 0; step < steps; step += atOnce) {
+      await Promise.all(Array.from({ length: atOnce }, () => this.#step()));
+      for (const period of this.#periods) {
+        for (const node of this.#nodes) {
+          const different = await this.#stage.differences(node, period);
+          if (different.length > 0) throw new Error(`after step ${step}: ${different.length} ranks of ${different}`);
+        }
+        // What is complete is right, unless a node still has to tell it something: then nobody reads it.
+        if ((await this.#stage.drift(this.#nodes[0] as RankNode, period)) !== null) indexed++;
+      }
+    }
+    // The index was there for much of the time, or nothing was shown.
+    expect(indexed).toBeGreaterThan(steps / atOnce / 4);
+    for (const period of this.#periods) {
+      const drift = await waitFor('an index', async () => {
+        await this.#node().ranks.count(period);
+        return this.#stage.drift(this.#node(), period);
+      });
+      expect(drift).toEqual([]);
+    }
+  }
+
+  async #step(): Promise<void> {
+    const random = this.#random;
+    const period = random.pick(this.#periods);
+    const owner = random.pick(this.#owners);
+    const chance = random.next();
+    if (chance < 0.6) await this.#write(period, owner);
+    else if (chance < 0.8) await this.#remove(period, owner);
+    else if (chance < 0.95) await this.#node().ranks.of(period, random.chance(0.5) ? [owner] : this.#owners);
+    else if (chance < 0.97) await this.#die(period, owner);
+    else if (chance < 0.985) await this.#node().index?.drop(period);
+    else await this.#node().link?.commands.flushall();
+  }
+
+  async #write(period: RankPeriod, owner: string): Promise<void> {
+    const { ranks } = this.#node();
+    await ranks.announce(period);
+    const [score, subscore] = [this.#random.pick(scores), this.#random.pick(scores)];
+    const record = await this.#stage.write(period, owner, score, subscore);
+    await this.#pause();
+    if (this.#random.chance(0.8)) await ranks.changed(period, record);
+    else await ranks.noted(period, record);
+  }
+
+  async #remove(period: RankPeriod, owner: string): Promise<void> {
+    const { ranks } = this.#node();
+    await ranks.announce(period);
+    const records = await this.#stage.remove(period, owner);
+    await this.#pause();
+    await ranks.removed(period, records);
+  }
+
+  /** A node that lives for one write, and nobody hears of it. */
+  async #die(period: RankPeriod, owner: string): Promise<void> {
+    const node = { name: 'short', epoch: ++this.#lives };
+    const { link, index } = this.#node();
+    if (link === undefined || index === undefined) return;
+    const shortLived = new RedisRankIndex(link, { self: node });
+    await shortLived.announce(period);
+    await this.#stage.write(period, owner, this.#random.pick(scores));
+    await index.sweep(node);
+    await shortLived.close();
+  }
+
+  async #pause(): Promise<void> {
+    if (this.#random.chance(0.3)) await sleep(this.#random.below(30));
+  }
+
+  #node(): RankNode {
+    return this.#random.pick(this.#nodes);
+  }
+}
+
+/** Loses what is asked, or its answer, and takes its time. */
+function faulty(index: RankIndex, random: Random): RankIndex {
+  const lossy = async <T>(work: () => Promise<T>, probability: number): Promise<T> => {
+    if (random.chance(0.3)) await sleep(random.below(20));
+    if (random.chance(probability)) throw unavailable('lost before');
+    const result = await work();
+    if (random.chance(probability)) throw unavailable('lost after');
+    return result;
+  };
+  return Object.create(index, {
+    isUp: { get: () => index.isUp },
+    announce: { value: (set: RankSet): Promise<KnownIndex> => lossy(() => index.announce(set), 0.01) },
+    apply: {
+      value: (set: RankSet, incarnation: string, changes: readonly RankChange[], descending: boolean) =>
+        lossy<ApplyReply>(() => index.apply(set, incarnation, changes, descending), 0.03),
+    },
+    load: {
+      value: (set: RankSet, incarnation: string, entries: readonly RankEntry[], leaseMs: number) =>
+        lossy(() => index.load(set, incarnation, entries, leaseMs), 0.02),
+    },
+    ...Object.fromEntries(
+      ['begin', 'finish', 'abandon', 'ranks', 'count', 'at', 'drop', 'dropAll', 'dropBoard', 'dropEnded', 'onLost'].map(
+        (name) => [
+          name,
+          {
+            value: (...args: unknown[]) => (index[name as 'drop'] as (...all: unknown[]) => unknown).apply(index, args),
+          },
+        ],
+      ),
+    ),
+  }) as RankIndex;
+}
