@@ -63,7 +63,7 @@ export function buildFeatures(kit: FeatureKit) {
   });
   const purchases = createPurchases(kit);
   const events = createEvents(kit);
-  const ranks = createRanks(kit);
+  const ranks = createRanks(kit, { jobs: jobs.jobs });
   const leaderboards = createLeaderboards(kit, {
     ranks: ranks.ranks,
     jobs: jobs.jobs,

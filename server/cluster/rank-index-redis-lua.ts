@@ -192,11 +192,14 @@ return redis.call('HMGET', H, unpack(ARGV, 2))
 `;
 
 /**
- * Further keys: the sets by their end, and the board's ends. Arguments: instance, new incarnation, lease in ms, name, end
- * of the period in seconds. Reply: 1 when begun.
+ * Further keys: the sets by their end, the board's ends, and the link's marker. Arguments: instance, new incarnation,
+ * lease in ms, name, end of the period in seconds. Reply: 1 when begun.
  */
 const begin = `
 ${prelude}
+-- Redis has just lost everything, announcements too, and not all nodes can know by now.
+local marker = redis.call('GET', KEYS[7])
+if not marker or INSTANCE:sub(-#marker) ~= marker then return 0 end
 local lease = tonumber(redis.call('HGET', M, 'l') or '0')
 if find() and (state == 'r' or lease > now()) then return 0 end
 redis.call('DEL', M)
@@ -295,7 +298,7 @@ export const rankScripts = {
   ranksCount: { lua: count, numberOfKeys: 4 },
   ranksSlice: { lua: slice, numberOfKeys: 4 },
   ranksSeen: { lua: seen, numberOfKeys: 4 },
-  ranksBegin: { lua: begin, numberOfKeys: 6 },
+  ranksBegin: { lua: begin, numberOfKeys: 7 },
   ranksLoad: { lua: load, numberOfKeys: 4 },
   ranksFinish: { lua: finish, numberOfKeys: 4 },
   ranksAbandon: { lua: abandon, numberOfKeys: 4 },

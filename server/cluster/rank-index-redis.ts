@@ -184,8 +184,9 @@ export class RedisRankIndex implements RankIndex {
   async begin(set: RankSet, leaseMs: number): Promise<string | null> {
     const name = encodeSet(set);
     const incarnation = randomBytes(12).toString('base64url');
+    const keys = [...this.#allKeys(set, name), this.#link.key('marker')] as const;
     const begun = await this.#run((redis) =>
-      redis.ranksBegin(...this.#allKeys(set, name), this.#link.instance, incarnation, leaseMs, name, set.expiry),
+      redis.ranksBegin(...keys, this.#link.instance, incarnation, leaseMs, name, set.expiry),
     );
     if (begun !== 1) return null;
     this.#forget(name, incarnation);
@@ -384,7 +385,15 @@ interface Scripts {
   ): Promise<Buffer[] | null>;
   ranksSeenBuffer(...args: [...Keys, instance: string, ...owners: Buffer[]]): Promise<(Buffer | null)[] | null>;
   ranksBegin(
-    ...args: [...AllKeys, instance: string, incarnation: string, leaseMs: number, name: string, expiry: number]
+    ...args: [
+      ...AllKeys,
+      marker: string,
+      instance: string,
+      incarnation: string,
+      leaseMs: number,
+      name: string,
+      expiry: number,
+    ]
   ): Promise<number>;
   ranksLoad(...args: [...Keys, ...Argument[]]): Promise<number>;
   ranksFinish(...args: [...Keys, instance: string, incarnation: string]): Promise<number>;

@@ -57,19 +57,22 @@ export class RankStage {
   readonly db: Database;
   readonly client: pg.Client;
   readonly #schema: TestSchema;
+  readonly #writeMs: number;
   readonly #prefix = `${unique('ranks')}:`;
   readonly #nodes: RankNode[] = [];
 
-  private constructor(schema: TestSchema) {
+  private constructor(schema: TestSchema, writeMs: number) {
     this.#schema = schema;
+    this.#writeMs = writeMs;
     this.db = new Database({ url: schema.url }, quiet);
     this.client = new pg.Client(schema.url);
   }
 
-  static async open(): Promise<RankStage> {
+  /** @param writeMs within which a change follows its announcement. */
+  static async open(writeMs = 500): Promise<RankStage> {
     const schema = await createTestSchema();
     await migrateUp(schema.url);
-    const stage = new RankStage(schema);
+    const stage = new RankStage(schema, writeMs);
     await stage.client.connect();
     return stage;
   }
@@ -99,10 +102,13 @@ export class RankStage {
     const index = link === undefined ? undefined : new RedisRankIndex(link, { self: node });
     await link?.ready(5000);
     const metrics = new Metrics({ name: node.name, metrics: { prefix: '', namespace: '' } });
-    const feature: Feature & { ranks: Ranks } = createRanks({
-      ...{ config: configFrom({}), db, metrics, log: quiet, time: { now: () => Date.now() } },
-      ...(index === undefined ? {} : { rankIndex: wrap(index) }),
-    });
+    const feature: Feature & { ranks: Ranks } = createRanks(
+      {
+        ...{ config: configFrom({}), db, metrics, log: quiet, time: { now: () => Date.now() } },
+        ...(index === undefined ? {} : { rankIndex: wrap(index) }),
+      },
+      { writeMs: this.#writeMs },
+    );
     await feature.start?.();
     const made: RankNode = {
       ...{ ranks: feature.ranks, metrics, index, link },

@@ -105,9 +105,11 @@ export class Builds {
   async #run(key: string, set: RankSet): Promise<void> {
     const { log } = this.#options;
     const startedAt = performance.now();
+    let isBuilt = false;
     try {
       const records = await this.#build(set);
-      if (records !== null) {
+      isBuilt = records !== null;
+      if (isBuilt) {
         const ms = Math.round(performance.now() - startedAt);
         log.info({ board: set.board, expiry: set.expiry, records, ms }, 'ranks indexed');
         this.#options.built.inc();
@@ -116,7 +118,7 @@ export class Builds {
       log.warn({ err: error, board: set.board }, 'ranks could not be indexed');
     }
     this.#running.delete(key);
-    this.#pause(key);
+    if (!isBuilt) this.#pause(key);
     this.#startNext();
   }
 

@@ -47,10 +47,10 @@ export class Changes {
   readonly #index: RankIndex;
   readonly #writeMs: number;
 
-  constructor(db: Database, index: RankIndex, options: { readonly writeMs?: number } = {}) {
+  constructor(db: Database, index: RankIndex, longestWriteMs = writeMs) {
     this.#db = db;
     this.#index = index;
-    this.#writeMs = options.writeMs ?? writeMs;
+    this.#writeMs = longestWriteMs;
   }
 
   /** Changes of different owners, as soon after their commit as possible. Rejects when the outcome is unknown. */
@@ -70,11 +70,22 @@ export class Changes {
     return this.#verify(period, changes, new Map(), 0);
   }
 
+  /** Puts there what the table has of owners whose entries, if any, were found to be wrong. */
+  async repair(period: RankPeriod, wrong: ReadonlyMap<string, SeenEntry | undefined>): Promise<void> {
+    const none = { score: 0n, subscore: 0n, version: { created: 0, writes: 0 } };
+    const seen = new Map(
+      [...wrong].flatMap(([owner, entry]) => (entry === undefined ? [] : [[owner, entry] as const])),
+    );
+    const changes = [...wrong.keys()].map((owner): RecordChange => ({ kind: 'put', entry: { owner, ...none } }));
+    await this.#verify(period, changes, seen, 0, true);
+  }
+
   async #verify(
     period: RankPeriod,
     changes: readonly RecordChange[],
     seen: ReadonlyMap<string, SeenEntry>,
     round: number,
+    isWrong = false,
   ): Promise<RankAfter[]> {
     if (round >= maxRounds) throw internal('The rank index would not take a change.');
     const { incarnation } = await this.#index.announce(period);
@@ -84,7 +95,7 @@ export class Changes {
     const facts = await Promise.all(
       changes.map((change) => {
         const owner = ownerOf(change);
-        return this.#fact(period, change, entries.get(owner), seen.get(owner));
+        return this.#fact(period, change, entries.get(owner), seen.get(owner), isWrong);
       }),
     );
     const wanted = facts.flatMap((fact) => fact ?? []);
@@ -103,6 +114,7 @@ export class Changes {
     change: RecordChange,
     entry: RankEntry | undefined,
     seen: SeenEntry | undefined,
+    isWrong: boolean,
   ): Promise<RankChange | null> {
     const owner = ownerOf(change);
     if (entry === undefined) {
@@ -115,7 +127,8 @@ export class Changes {
       return change.kind === 'put' ? null : { kind: 'remove', owner, version };
     }
     const isOutshone = seen !== undefined && compareVersions(entry.version, seen.version) <= 0;
-    const isSame = isOutshone && seen.score !== undefined && seen.version.created === entry.version.created;
+    // A newer state of the same life is just that, unless it is known to be wrong.
+    const isSame = !isWrong && isOutshone && seen.score !== undefined && seen.version.created === entry.version.created;
     if (!isOutshone || isSame) return { kind: 'confirm', ...entry };
     const params = [period.board, expiryParam(period.expiry), owner, microsParam(seen.version.created)];
     const [renewed] = await this.#db.query(renewRecord, params);

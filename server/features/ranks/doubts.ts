@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { RankIndex, RankSet } from '../../cluster/rank-index.ts';
+import { within } from '../../platform/within.ts';
 import type { Database } from '../../store/database.ts';
 import { expiryParam, lowerDoubt, lowerStaleDoubt, raiseDoubt, readDoubts, renewDoubts } from './queries.ts';
 import { periodKey } from './sql-ranks.ts';
@@ -20,6 +20,9 @@ interface Raised {
   readonly set: RankSet;
   /** `performance.now()` when the row was there. */
   readonly at: number;
+  /** Resolves when it is lowered. */
+  readonly lowered: Promise<void>;
+  readonly lower: () => void;
 }
 
 /**
@@ -76,24 +79,27 @@ export class Doubts {
     await this.#raise(set);
   }
 
-  /** As `raise`, and resolves when the others know. */
-  async raiseAndTell(set: RankSet): Promise<void> {
-    const { at } = await this.#raise(set);
-    const left = at + knownMs - performance.now();
-    if (left > 0) await sleep(left);
+  /** Resolves when the others know that the period is in doubt, or it is no more. */
+  async told(set: RankSet): Promise<void> {
+    const raised = this.#raised.get(periodKey(set));
+    const left = (raised?.at ?? 0) + knownMs - performance.now();
+    if (raised !== undefined && left > 0) await within(left, raised.lowered);
   }
 
   /** The index has what this node changed, and whatever it may be changing now is announced in Redis. */
   async lower(set: RankSet): Promise<void> {
     const key = periodKey(set);
     // Raised anew this moment: there will be another time.
-    if (this.#raising.has(key) || !this.#raised.delete(key)) return;
+    const raised = this.#raised.get(key);
+    if (raised === undefined || this.#raising.has(key)) return;
+    this.#raised.delete(key);
     const lowering = this.#db.execute(lowerDoubt, [this.#holder, set.board, expiryParam(set.expiry)]);
     this.#lowering.set(key, lowering);
     try {
       await lowering;
+      raised.lower();
     } catch (error) {
-      this.#raised.set(key, { set, at: performance.now() });
+      this.#raised.set(key, raised);
       throw error;
     } finally {
       this.#lowering.delete(key);
@@ -118,7 +124,11 @@ export class Doubts {
     await this.#lowering.get(key)?.catch(() => undefined);
     const startedAt = performance.now();
     await this.#db.execute(raiseDoubt, [this.#holder, set.board, expiryParam(set.expiry), doubtMs / 1000]);
-    const raised = { set, at: performance.now() };
+    let lower = (): void => {};
+    const lowered = new Promise<void>((resolve) => {
+      lower = resolve;
+    });
+    const raised = { set, at: performance.now(), lowered, lower };
     if (this.#raised.size === 0) this.#renewedAt = startedAt;
     this.#raised.set(key, raised);
     this.#timer ??= setInterval(() => void this.#renew(), renewMs).unref();

@@ -203,22 +203,32 @@ export class IndexedRanks implements Ranks {
   }
 
   async #settle(period: RankPeriod, changes: readonly RecordChange[]): Promise<readonly RankAfter[] | null> {
-    const { index, doubts, unsettled, log } = this.#options;
-    try {
-      if (index.isUp) {
-        const ranks = await inTime(this.#options.changes.apply(period, changes));
-        if (ranks !== late) return ranks;
-      }
-    } catch (error) {
-      log.debug({ err: error, board: period.board }, 'the rank index did not take a change');
-    }
+    const { doubts, unsettled, log } = this.#options;
+    const ranks =
+      (await this.#try(period, () => this.#options.changes.apply(period, changes))) ??
+      (await this.#try(period, () => this.#options.changes.verify(period, changes)));
+    if (ranks !== null) return ranks;
     unsettled.add(period, changes);
     try {
-      await doubts.raiseAndTell(period);
+      await doubts.raise(period);
+      unsettled.wake();
+      await doubts.told(period);
     } catch (error) {
       log.warn({ err: error, board: period.board }, 'the other nodes cannot be told that ranks are in doubt');
     }
     return null;
+  }
+
+  /** Null when it is unknown whether it was done. */
+  async #try(period: RankPeriod, work: () => Promise<RankAfter[]>): Promise<RankAfter[] | null> {
+    if (!this.#options.index.isUp) return null;
+    try {
+      const ranks = await inTime(work());
+      return ranks === late ? null : ranks;
+    } catch (error) {
+      this.#options.log.debug({ err: error, board: period.board }, 'the rank index did not take a change');
+      return null;
+    }
   }
 }
 

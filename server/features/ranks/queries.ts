@@ -83,6 +83,15 @@ export const readRecords = sql<RecordState>(
   'read',
 );
 
+// $3 to $5 and $6 to $8 the ends of the stretch, $9 how many at most.
+export const readBetween = sql<RecordState>(
+  'ranks_read_between',
+  `SELECT owner_id, score, subscore, create_time, num_score FROM leaderboard_record
+   WHERE ${inPeriod} AND (${place}) >= ($3::bigint, $4::bigint, $5::uuid) AND (${place}) <= ($6::bigint, $7::bigint, $8::uuid)
+   ORDER BY ${place} LIMIT $9`,
+  'read',
+);
+
 // $3 owners.
 export const readOwners = sql<RecordState>(
   'ranks_read_owners',
