@@ -4,7 +4,12 @@ import { redisAvailable } from './server/testing/redis.ts';
 const common = { pool: 'forks', testTimeout: 60_000, hookTimeout: 120_000 } as const;
 
 /** Everything, with servers of one node. */
-const single = { ...common, name: 'single', include: ['server/**/*.test.ts', 'loadtest/**/*.test.js'] };
+const single = {
+  ...common,
+  name: 'single',
+  include: ['server/**/*.test.ts', 'loadtest/**/*.test.js'],
+  env: redisAvailable ? { MUSTER_TEST_TWO_NODES: '1' } : {},
+};
 
 /** What the server does, once more on two nodes (server/testing/server.ts). */
 const cluster = {

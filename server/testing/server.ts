@@ -10,9 +10,16 @@ import { openTestRedis } from './redis.ts';
  */
 export type ServerKind = 'uws' | 'node' | 'two nodes';
 
-/** What the suites run on in this topology; a suite that needs no particular listener takes the first. */
+const alsoOnTwoNodes =
+  process.env['MUSTER_TEST_TWO_NODES'] === '1' && process.env['MUSTER_TEST_LISTENERS'] === undefined;
+
+/**
+ * What the suites run on in this topology; a suite that needs no particular listener takes the first. Where they run on
+ * two nodes as well, which have one listener each, one listener is enough for a node alone (`MUSTER_TEST_LISTENERS` asks
+ * for others); what depends on the listener has suites of its own in server/test/transports.
+ */
 export const serverKinds: readonly [ServerKind, ...ServerKind[]] =
-  topology === 'cluster' ? ['two nodes'] : (listenerKinds as [ServerKind, ...ServerKind[]]);
+  topology === 'cluster' ? ['two nodes'] : alsoOnTwoNodes ? ['node'] : (listenerKinds as [ServerKind, ...ServerKind[]]);
 
 /** What comes to the server: each sort takes the nodes in turn. */
 export type Arrival = 'call' | 'socket';
