@@ -3,6 +3,7 @@ import { systemClock } from '../../platform/clock.ts';
 import { Code } from '../../platform/errors.ts';
 import { FaultProxy } from '../../testing/fault-proxy.ts';
 import { gate, type JobNode, type JobWorld, markDone, openJobs } from '../../testing/jobs.ts';
+import { Random } from '../../testing/random.ts';
 import { waitFor } from '../../testing/wait.ts';
 import type { JobRun } from './index.ts';
 
@@ -176,6 +177,47 @@ describe('jobs on several nodes', () => {
     expect(await one(`SELECT count(*)::int AS n FROM mark`)).toEqual({ n: 2 });
   });
 
+  it('jobs have one outcome each while connections of random nodes are ended (seed 20260107)', {
+    timeout: 120_000,
+  }, async () => {
+    const random = new Random(20_260_107);
+    const jobCount = 150;
+    const nodes = ['node1', 'node2', 'node3'];
+    let ends = 0;
+    let runs = 0;
+    for (const name of nodes) {
+      const node = world.node({ config: { 'jobs.lease_ms': 2000 } });
+      node.jobs.define({
+        kind: 'k',
+        maxAttempts: 1000,
+        async run(run) {
+          if (++runs % 7 === 0) {
+            ends++;
+            await world.sql.query(
+              'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1',
+              [random.pick(nodes)],
+            );
+          }
+          // No matter how often this is tried.
+          await mark(run, name);
+        },
+      });
+      await node.start();
+    }
+    await world.sql.query(
+      `INSERT INTO muster_job (kind, subject, period, due_time, run_time, fence)
+       SELECT 'k', n::text, '1', now() + n * INTERVAL '20 milliseconds', now() + n * INTERVAL '20 milliseconds', 1
+       FROM generate_series(1, ${jobCount}) AS n`,
+    );
+    const left = `SELECT count(*)::int AS n FROM muster_job WHERE kind = 'k' AND state <> 1`;
+    await waitFor('all of them', async () => (await one(left)).n === 0, 90_000);
+    expect(await one('SELECT count(*)::int AS n, count(DISTINCT key)::int AS keys FROM mark')).toEqual({
+      n: jobCount,
+      keys: jobCount,
+    });
+    expect(ends).toBeGreaterThan(20);
+  });
+
   it('a node that stops lets its jobs end', async () => {
     const node = world.node({ config: { 'jobs.drain_ms': 30_000, 'jobs.workers': 1 } });
     const held = gate();
@@ -265,6 +307,30 @@ describe('jobs on several nodes', () => {
     expect(steps).toEqual(expected);
     const stored = await world.sql.query('SELECT node, key::int AS step FROM mark ORDER BY key');
     expect(stored.rows.map(({ node: name, step }) => [name, step])).toEqual(expected);
+  });
+
+  it('a payload is amended where it contains a text, also under a run', async () => {
+    const node = world.node();
+    const seen: string[] = [];
+    const held = gate();
+    node.jobs.define({
+      kind: 'k',
+      async run(run) {
+        await held.run(run);
+        await run.checkpoint(async (_tx, payload) => {
+          seen.push(payload);
+          return payload;
+        });
+      },
+    });
+    await node.start();
+    await node.jobs.schedule(node.db, { ...id('a'), payload: '{"of": "alice", "n": 1}' });
+    await node.jobs.schedule(node.db, { ...id('b'), payload: '{"of": "bob"}' });
+    await waitFor('both to begin', () => held.runs.length === 2);
+    await node.db.transaction((tx) => node.jobs.amend(tx, 'k', 'alice', (text) => text.replace('alice', 'nobody')));
+    held.open();
+    await waitFor('both to end', async () => (await isDone(node, 'a')) && (await isDone(node, 'b')));
+    expect(seen.sort()).toEqual(['{"n": 1, "of": "nobody"}', '{"of": "bob"}']);
   });
 
   it('nodes whose clocks are five minutes off are neither early nor late (F14)', async () => {

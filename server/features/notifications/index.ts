@@ -39,8 +39,9 @@ export function createNotifications(
     methods: notificationMethods(notifications, db),
     userData: {
       async erase(tx, userId) {
-        await tx.execute(forgetSender, [userId]);
+        // First: what a page stores until then is seen by the next statement.
         await everybody.forgetSender(tx, userId);
+        await tx.execute(forgetSender, [userId]);
       },
       lists: [{ key: 'notifications', items }],
     },
