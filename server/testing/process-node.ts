@@ -29,10 +29,11 @@ const mainFile = fileURLToPath(new URL('../main.ts', import.meta.url));
  * @param flags further `--key value` pairs.
  * @param inspect whether debuggers may attach; they have to go before the node can stop.
  * @param program another program that starts a node as `main.ts` does.
+ * @param env in its environment besides what is in this process's.
  */
 export async function startProcessNode(
   flags: Record<string, string> = {},
-  { inspect = false, program = mainFile } = {},
+  { inspect = false, program = mainFile, env = {} as Readonly<Record<string, string>> } = {},
 ): Promise<ProcessNode> {
   const schema = await createTestSchema();
   const metricsPort = await freePort();
@@ -50,6 +51,7 @@ export async function startProcessNode(
   const inspection = inspect ? [`--inspect=127.0.0.1:${inspectorPort}`, '--inspect-publish-uid=http'] : [];
   const child = spawn(process.execPath, [...inspection, '--import', 'tsx', program, 'start', '--dev', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
   });
   const errors: string[] = [];
   const port = await startedPort(child, errors);
