@@ -64,11 +64,9 @@ async function run(world: PayoutWorld): Promise<boolean> {
   const missed = await create();
   await world.killAll();
   await sleep((lastReset(missed) + outageSec - now()) * 1000);
-  const restarted = now();
-  await world.start();
+  const restarted = await world.start();
   await world.settled(missed, settleMs);
   const second = await lookInto(world.sql, missed);
-  // From when the first node could have begun, for the tournament that had to wait longest.
   const passedSecond = report('all down across the ends', second, restarted, maxLatenessAfterOutageSec);
   return passedFirst && passedSecond;
 }

@@ -4,8 +4,8 @@ import { sleep } from '../../testing/wait.ts';
 
 const everybody = 100;
 /** So many are paid at once, with a pause before the next: nodes are to die in the middle of it. */
-const paidAtOnce = 10;
-const pauseMs = 50;
+const paidAtOnce = 25;
+const pauseMs = 20;
 
 /** Coins for a place, from 1. */
 export const prizeOf = (place: number): bigint => BigInt(1000 - place);

@@ -44,9 +44,13 @@ export class PayoutWorld {
     return new PayoutWorld(schema, redis, random);
   }
 
-  async start(): Promise<void> {
-    // One after the other: the first migrates.
-    for (const place of this.#places.keys()) await this.#startAt(place);
+  /** Resolves when all of them are up; answers when the first was, in unix seconds. */
+  async start(): Promise<number> {
+    const starts = [...this.#places.keys()].map(async (place) => {
+      await this.#startAt(place);
+      return Date.now() / 1000;
+    });
+    return Math.min(...(await Promise.all(starts)));
   }
 
   async close(): Promise<void> {
