@@ -12,7 +12,7 @@ import { openStage } from './bench-stage.ts';
 
 const listener = process.argv.includes('--uws') ? 'uws' : 'node';
 const defaults = { sockets: 4000, fills: 5, settle: 3, uws: 0 };
-const { app, close, numbers } = await openStage(defaults, { 'socket.listener': listener });
+const { app, close, numbers } = await openStage(defaults, { config: { 'socket.listener': listener } });
 const { sockets, fills, settle } = numbers;
 
 setFlagsFromString('--expose-gc');

@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { pino } from 'pino';
 import { App } from '../server/app/app.ts';
-import { configFrom } from '../server/platform/config.ts';
+import { type ConfigOverrides, configFrom } from '../server/platform/config.ts';
 import { startEmbeddedPostgres } from '../server/store/embedded.ts';
 
 /** What Linux counts CPU time in, per second. */
@@ -16,7 +16,10 @@ const application = 'muster bench';
 export interface Stage {
   readonly app: App;
   readonly sql: pg.Client;
-  /** Prints what one run costs: the round with the least CPU time, the others met the garbage collector or neighbours. */
+  /**
+   * Prints what one run costs: the round with the least CPU time, the others met the garbage collector or neighbours.
+   * Latencies, in ms, are of that round.
+   */
   bench(name: string, run: () => Promise<unknown>): Promise<void>;
   close(): Promise<void>;
 }
@@ -26,11 +29,11 @@ export interface Stage {
  *   --database postgresql://...   a database to use; by default an embedded one in a folder of its own
  *   --concurrency 32 --seconds 3 --rounds 3
  * @param defaults numbers of its own that may be given as options, too; returned as `numbers`
- * @param settings configuration of the node
+ * @param more configuration of the node, and CPU seconds so far of another process that counts
  */
 export async function openStage<K extends string>(
   defaults: Record<K, number>,
-  settings: Record<string, unknown> = {},
+  more: { readonly config?: ConfigOverrides; readonly other?: { name: string; cpuSeconds(): Promise<number> } } = {},
 ): Promise<Stage & { numbers: Record<K, number> }> {
   const numeric = { concurrency: 32, seconds: 3, rounds: 3, ...defaults } as Record<string, number>;
   const options = Object.fromEntries(
@@ -52,26 +55,34 @@ export async function openStage<K extends string>(
     'database.url': databaseUrl,
     'socket.address': '127.0.0.1',
     'socket.port': 0,
-    ...settings,
+    ...more.config,
   });
   const app = await App.start({ config, log });
   const sql = new pg.Client(databaseUrl);
   await sql.connect();
 
+  const columns = more.other === undefined ? [] : [`${more.other.name} CPU-s/1k`];
   let isHeaded = false;
   const bench = async (name: string, run: () => Promise<unknown>): Promise<void> => {
-    if (!isHeaded) printRow('', 'ops/s', 'CPU-s/1k', 'DB CPU-s/1k');
+    if (!isHeaded) printRow('', 'ops/s', 'p50', 'p99', 'CPU-s/1k', 'DB CPU-s/1k', ...columns);
     isHeaded = true;
-    let best = { cpu: Number.POSITIVE_INFINITY, databaseCpu: 0, rate: 0 };
+    let best = { cpu: Number.POSITIVE_INFINITY, databaseCpu: 0, otherCpu: 0, rate: 0, p50: 0, p99: 0 };
+    const otherSeconds = async (): Promise<number> => (await more.other?.cpuSeconds()) ?? 0;
     for (let round = 0; round < rounds; round++) {
-      const [cpuBefore, databaseBefore] = [process.cpuUsage(), await databaseCpuSeconds(sql)];
-      const { count, took } = await runFor(seconds, concurrency, run);
+      const [databaseBefore, otherBefore] = [await databaseCpuSeconds(sql), await otherSeconds()];
+      const cpuBefore = process.cpuUsage();
+      const { latencies, took } = await runFor(seconds, concurrency, run);
+      const count = latencies.length;
       const { user, system } = process.cpuUsage(cpuBefore);
       const cpu = ((user + system) / 1e6 / count) * 1000;
       const databaseCpu = (((await databaseCpuSeconds(sql)) - databaseBefore) / count) * 1000;
-      if (cpu < best.cpu) best = { cpu, databaseCpu, rate: count / took };
+      const otherCpu = (((await otherSeconds()) - otherBefore) / count) * 1000;
+      const at = (share: number): number => latencies[Math.min(count - 1, Math.floor(share * count))] ?? 0;
+      if (cpu < best.cpu) best = { cpu, databaseCpu, otherCpu, rate: count / took, p50: at(0.5), p99: at(0.99) };
     }
-    printRow(name, best.rate.toFixed(0), best.cpu.toFixed(3), best.databaseCpu.toFixed(3));
+    const { rate, cpu, databaseCpu, otherCpu, p50, p99 } = best;
+    const costs = more.other === undefined ? [cpu, databaseCpu] : [cpu, databaseCpu, otherCpu];
+    printRow(name, rate.toFixed(0), p50.toFixed(1), p99.toFixed(1), ...costs.map((cost) => cost.toFixed(3)));
   };
   const close = async (): Promise<void> => {
     await sql.end();
@@ -89,17 +100,20 @@ async function runFor(
   seconds: number,
   concurrency: number,
   run: () => Promise<unknown>,
-): Promise<{ count: number; took: number }> {
+): Promise<{ latencies: number[]; took: number }> {
   const startedAt = performance.now();
-  let count = 0;
+  const latencies: number[] = [];
   const loop = async (): Promise<void> => {
-    while (performance.now() - startedAt < 1000 * seconds) {
+    for (let now = startedAt; now - startedAt < 1000 * seconds; ) {
       await run();
-      count++;
+      const end = performance.now();
+      latencies.push(end - now);
+      now = end;
     }
   };
   await Promise.all(Array.from({ length: concurrency }, loop));
-  return { count, took: (performance.now() - startedAt) / 1000 };
+  const took = (performance.now() - startedAt) / 1000;
+  return { latencies: latencies.sort((a, b) => a - b), took };
 }
 
 /** CPU seconds of the node's backends so far; 0 where they cannot be seen. */
@@ -115,6 +129,7 @@ async function databaseCpuSeconds(sql: pg.Client): Promise<number> {
   return ticks / ticksPerSecond;
 }
 
-function printRow(name: string, rate: string, cpu: string, databaseCpu: string): void {
-  console.log(`${name.padEnd(56)} ${rate.padStart(7)} ${cpu.padStart(9)} ${databaseCpu.padStart(11)}`);
+function printRow(name: string, rate: string, p50: string, p99: string, ...costs: string[]): void {
+  const figures = [rate.padStart(7), p50.padStart(7), p99.padStart(7), ...costs.map((cost) => cost.padStart(12))];
+  console.log(`${name.padEnd(56)} ${figures.join(' ')}`);
 }

@@ -106,37 +106,53 @@ local function remove(owner, value, old)
   if state == 'r' then forget(at - tombstone_ms) end
 end
 
--- Each returns true when in doubt.
+-- Each returns the owner's value afterwards; or nothing, and true when in doubt.
 local kinds = {}
 function kinds.put(owner, value, old)
-  if not old then return put(owner, value, old) end
-  local difference = compare(value, old)
-  if not is_live(old) then
-    if difference <= 0 then return true end
-    return put(owner, value, old)
+  if old then
+    local difference = compare(value, old)
+    if not is_live(old) then
+      if difference <= 0 then return nil, true end
+    else
+      if version(value) ~= version(old) then return nil, true end
+      if difference <= 0 then return old end
+    end
   end
-  if version(value) ~= version(old) then return true end
-  if difference > 0 then put(owner, value, old) end
+  put(owner, value, old)
+  return value
 end
 function kinds.confirm(owner, value, old)
-  if not old then return put(owner, value, old) end
-  local difference = compare(value, old)
-  if difference > 0 then return put(owner, value, old) end
-  if not is_live(old) or version(value) ~= version(old) then return true end
+  if old and compare(value, old) <= 0 then
+    if is_live(old) and version(value) == version(old) then return old end
+    return nil, true
+  end
+  put(owner, value, old)
+  return value
 end
 function kinds.remove(owner, value, old)
-  if not old or not is_live(old) or version(value) == version(old) then return remove(owner, value, old) end
-  if compare(value, old) > 0 then return true end
+  if old and is_live(old) and version(value) ~= version(old) then
+    if compare(value, old) > 0 then return nil, true end
+    return old
+  end
+  remove(owner, value, old)
 end
 function kinds.clear(owner, value, old, seen)
-  if old == seen and is_live(old) then remove(owner, value, old) end
+  if old ~= seen or not is_live(old) then return old end
+  remove(owner, value, old)
 end
 
-local results = {}
+local reply = {'applied', state == 'r' and 1 or 0}
 for i = 6, #ARGV, 4 do
-  local kind, owner, value = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local kind, owner = ARGV[i], ARGV[i + 1]
   local old = redis.call('HGET', H, owner)
-  results[#results + 1] = kinds[kind](owner, value, old, ARGV[i + 3]) and old or false
+  local value, doubt = kinds[kind](owner, ARGV[i + 2], old, ARGV[i + 3])
+  local result = 0
+  if doubt then
+    result = old
+  elseif state == 'r' and value and is_live(value) then
+    result = redis.call(rank_command, Z, member(value, owner)) + 1
+  end
+  reply[#reply + 1] = result
 end
 if entries ~= had_entries or tombstones ~= had_tombstones then
   redis.call('HSET', M, 'n', integer(entries), 't', integer(tombstones))
@@ -144,16 +160,6 @@ end
 if tombstones > most_tombstones then
   redis.call('DEL', M)
   return {'absent'}
-end
-local reply = {'applied', state == 'r' and 1 or 0}
-for i, doubted in ipairs(results) do
-  local rank = doubted or 0
-  if not doubted and state == 'r' then
-    local owner = ARGV[4 * i + 3]
-    local value = redis.call('HGET', H, owner)
-    if value and is_live(value) then rank = redis.call(rank_command, Z, member(value, owner)) + 1 end
-  end
-  reply[2 + i] = rank
 end
 return reply
 `;

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import type { NodeDirectory, NodeId } from './nodes.ts';
 import type {
   ApplyReply,
@@ -23,7 +22,8 @@ import {
   encodeVersion,
   ownerBytes,
 } from './rank-index-redis-codec.ts';
-import { maxTombstones, rankScripts, tombstoneMs } from './rank-index-redis-lua.ts';
+import { maxTombstones, tombstoneMs } from './rank-index-redis-lua.ts';
+import { type AllKeys, type Keys, type Scripted, scripted } from './rank-index-redis-scripts.ts';
 import type { RedisLink } from './redis-link.ts';
 
 export interface RankIndexLimits {
@@ -31,6 +31,8 @@ export interface RankIndexLimits {
   readonly announced: number;
   /** An announcement that was not needed for that long is withdrawn: longer than any transaction lasts. */
   readonly announcedMs: number;
+  /** Owners whose ranks are looked up in one step: less than a millisecond of Redis. */
+  readonly owners: number;
   /** Sets that are handled by one step of a sweep, of a withdrawal or of the removal of ended periods. */
   readonly page: number;
   /** How long an index remembers that a record was removed. */
@@ -42,6 +44,7 @@ export interface RankIndexLimits {
 export const rankIndexLimits: RankIndexLimits = {
   announced: 10_000,
   announcedMs: 60_000,
+  owners: 200,
   page: 100,
   tombstoneMs,
   tombstones: maxTombstones,
@@ -154,18 +157,16 @@ export class RedisRankIndex implements RankIndex {
   }
 
   async ranks(set: RankSet, owners: readonly string[], descending: boolean): Promise<Map<string, bigint> | null> {
-    if (owners.length === 0) return new Map();
-    const ranks = await this.#run((redis) =>
-      redis.ranksOf(
-        ...this.#keys(encodeSet(set)),
-        this.#link.instance,
-        descending ? '1' : '0',
-        ...owners.map(encodeOwner),
-      ),
-    );
-    if (ranks === null) return null;
     const found = new Map<string, bigint>();
-    for (const [i, owner] of owners.entries()) if (ranks[i]) found.set(owner, BigInt(ranks[i]));
+    for (let start = 0; start < owners.length; start += this.#limits.owners) {
+      const part = owners.slice(start, start + this.#limits.owners);
+      const ids = part.map(encodeOwner);
+      const ranks = await this.#run((redis) =>
+        redis.ranksOf(...this.#keys(encodeSet(set)), this.#link.instance, descending ? '1' : '0', ...ids),
+      );
+      if (ranks === null) return null;
+      for (const [i, owner] of part.entries()) if (ranks[i]) found.set(owner, BigInt(ranks[i]));
+    }
     return found;
   }
 
@@ -368,46 +369,4 @@ function encodeChange(change: RankChange): (string | Buffer)[] {
 
 function toResult(result: unknown): ChangeResult {
   return Buffer.isBuffer(result) ? { done: false, seen: decodeSeen(result) } : { done: true, rank: Number(result) };
-}
-
-type Keys = readonly [meta: string, members: string, values: string, removed: string];
-type AllKeys = readonly [...Keys, sets: string, board: string];
-type Argument = string | number | Buffer;
-
-interface Scripts {
-  ranksApplyBuffer(
-    ...args: [...Keys, ...Argument[]]
-  ): Promise<[state: Buffer, detail?: unknown, ...results: unknown[]]>;
-  ranksOf(...args: [...Keys, ...Argument[]]): Promise<number[] | null>;
-  ranksCount(...args: [...Keys, instance: string]): Promise<number | null>;
-  ranksSliceBuffer(
-    ...args: [...Keys, instance: string, first: string, last: string, descending: string]
-  ): Promise<Buffer[] | null>;
-  ranksSeenBuffer(...args: [...Keys, instance: string, ...owners: Buffer[]]): Promise<(Buffer | null)[] | null>;
-  ranksBegin(
-    ...args: [
-      ...AllKeys,
-      marker: string,
-      instance: string,
-      incarnation: string,
-      leaseMs: number,
-      name: string,
-      expiry: number,
-    ]
-  ): Promise<number>;
-  ranksLoad(...args: [...Keys, ...Argument[]]): Promise<number>;
-  ranksFinish(...args: [...Keys, instance: string, incarnation: string]): Promise<number>;
-  ranksAbandon(...args: [...Keys, instance: string, incarnation: string]): Promise<number>;
-  ranksAnnounce(...args: [...Keys, writers: string, instance: string, name: string]): Promise<string>;
-  ranksDrop(...args: [...AllKeys, instance: string, name: string, expiry: number]): Promise<number>;
-  ranksSweep(...args: [...AllKeys, writers: string, instance: string, name: string, expiry: number]): Promise<number>;
-}
-
-type Scripted = Redis & Scripts;
-
-function scripted(redis: Redis): Scripted {
-  if (!('ranksApply' in redis)) {
-    for (const [name, script] of Object.entries(rankScripts)) redis.defineCommand(name, script);
-  }
-  return redis as Scripted;
 }

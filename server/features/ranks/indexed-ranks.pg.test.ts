@@ -84,6 +84,17 @@ describe.skipIf(!redisAvailable)('ranks of two nodes', () => {
     await agree();
   });
 
+  it('go with their board, if not now then later', async () => {
+    await stage.fill(period, 10);
+    await indexed();
+    proxy.cut();
+    await waitFor('the node to notice', () => a.index?.isUp === false);
+    await a.ranks.drop(period.board);
+    expect(await b.index?.count(period)).toBe(10n);
+    proxy.heal();
+    await waitFor('the index to go', async () => (await b.index?.count(period)) === null);
+  });
+
   it('are true at once, though the node that writes is cut off from Redis', async () => {
     await stage.fill(period, 100);
     await indexed();

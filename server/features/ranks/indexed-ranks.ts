@@ -133,13 +133,13 @@ export class IndexedRanks implements Ranks {
   }
 
   async drop(board: string): Promise<void> {
-    const { index, log } = this.#options;
+    const { index, unsettled, log } = this.#options;
     try {
-      await index.dropBoard(board);
+      if (index.isUp && (await inTime(index.dropBoard(board))) !== late) return;
     } catch (error) {
-      // Its indexes are of no use to anybody, unless the board comes back: then the check finds out.
-      log.warn({ err: error, board }, 'rank indexes of a board could not be dropped');
+      log.debug({ err: error, board }, 'rank indexes of a board could not be dropped yet');
     }
+    unsettled.addBoard(board);
   }
 
   /** The index's answer, or null when the table has to be asked. */

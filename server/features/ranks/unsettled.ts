@@ -46,6 +46,7 @@ export class UnsettledChanges {
   readonly #log: Logger;
   readonly #limits: UnsettledLimits;
   readonly #unsettled = new Map<string, Unsettled>();
+  readonly #boards = new Set<string>();
   /** Changes of periods that are not remembered. */
   #forgotten = 0;
   #running: Promise<void> | undefined;
@@ -82,6 +83,13 @@ export class UnsettledChanges {
       if ((unsettled.changes?.size ?? 0) > this.#limits.owners) unsettled.changes = undefined;
       if (unsettled.changes === undefined) unsettled.forgotten++;
     }
+    this.wake();
+  }
+
+  /** The board's indexes are to go, and could not yet. */
+  addBoard(board: string): void {
+    if (this.#boards.size >= this.#limits.periods) this.#forgotten++;
+    else this.#boards.add(board);
     this.wake();
   }
 
@@ -126,6 +134,10 @@ export class UnsettledChanges {
       await this.#index.dropAll();
       this.#forgotten -= forgotten;
     }
+    for (const board of this.#boards) {
+      await this.#index.dropBoard(board);
+      this.#boards.delete(board);
+    }
     for (const [key, unsettled] of this.#unsettled) {
       await this.#settle(unsettled);
       if (isSettled(unsettled)) this.#unsettled.delete(key);
@@ -135,7 +147,8 @@ export class UnsettledChanges {
       await this.#index.announce(set);
       if (!this.#unsettled.has(periodKey(set))) await this.#doubts.lower(set);
     }
-    return this.#unsettled.size === 0 && this.#forgotten === 0 && this.#doubts.raisedCount === 0;
+    const left = this.#unsettled.size + this.#forgotten + this.#boards.size + this.#doubts.raisedCount;
+    return left === 0;
   }
 
   async #settle(unsettled: Unsettled): Promise<void> {
