@@ -66,6 +66,7 @@ export class JobRunner {
   #wake: (() => void) | undefined;
   #plannedAt = Number.NEGATIVE_INFINITY;
   #isCutOff = false;
+  #isDueHeld = false;
 
   constructor(deps: Dependencies, definitions: ReadonlyMap<string, Definition>) {
     this.#deps = deps;
@@ -148,8 +149,11 @@ export class JobRunner {
     // Without room the end of a run wakes up.
     if (kinds.length === 0 || this.#isStopping) return pollMs;
     const [next] = await this.#deps.db.query(nextDue, [kinds]);
-    if (next === undefined) return pollMs;
-    return Math.min(Math.max(Math.ceil(next.in_sec * 1000), next.in_sec <= 0 ? heldPauseMs : 1), pollMs);
+    const restMs = next === undefined ? pollMs : Math.ceil(next.in_sec * 1000);
+    // Due since the claim; or, when that is so twice in a row, held by somebody's transaction.
+    const pauseMs = restMs > 0 ? restMs : this.#isDueHeld ? heldPauseMs : minLookPauseMs;
+    this.#isDueHeld = restMs <= 0;
+    return Math.min(pauseMs, pollMs);
   }
 
   /** Kinds that may run now, in groups with a common limit. */
@@ -180,6 +184,7 @@ export class JobRunner {
       await this.#release(rows.map((row) => [row.kind, row.subject, row.period, row.fence]));
       return;
     }
+    if (rows.length > 0) this.#isDueHeld = false;
     for (const row of rows) {
       const definition = this.#definitions.get(row.kind);
       if (definition === undefined) continue;
