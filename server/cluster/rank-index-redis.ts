@@ -31,7 +31,7 @@ export interface RankIndexLimits {
   readonly announced: number;
   /** An announcement that was not needed for that long is withdrawn: longer than any transaction lasts. */
   readonly announcedMs: number;
-  /** Owners whose ranks are looked up in one step: less than a millisecond of Redis. */
+  /** Owners that are looked up in one step: less than a millisecond of Redis. */
   readonly owners: number;
   /** Sets that are handled by one step of a sweep, of a withdrawal or of the removal of ended periods. */
   readonly page: number;
@@ -278,15 +278,17 @@ export class RedisRankIndex implements RankIndex {
   }
 
   async seen(set: RankSet, owners: readonly string[]): Promise<Map<string, SeenEntry> | null> {
-    if (owners.length === 0) return new Map();
-    const keys = this.#keys(encodeSet(set));
-    const ids = owners.map(encodeOwner);
-    const values = await this.#run((redis) => redis.ranksSeenBuffer(...keys, this.#link.instance, ...ids));
-    if (values === null) return null;
     const seen = new Map<string, SeenEntry>();
-    for (const [i, owner] of owners.entries()) {
-      const value = values[i];
-      if (value) seen.set(owner, decodeSeen(value));
+    const keys = this.#keys(encodeSet(set));
+    for (let start = 0; start < owners.length; start += this.#limits.owners) {
+      const part = owners.slice(start, start + this.#limits.owners);
+      const ids = part.map(encodeOwner);
+      const values = await this.#run((redis) => redis.ranksSeenBuffer(...keys, this.#link.instance, ...ids));
+      if (values === null) return null;
+      for (const [i, owner] of part.entries()) {
+        const value = values[i];
+        if (value) seen.set(owner, decodeSeen(value));
+      }
     }
     return seen;
   }

@@ -18,6 +18,7 @@ describe.skipIf(!redisAvailable)('checks of rank indexes', () => {
   let index: RankIndex;
   let period: RankPeriod;
   let checks: RankChecks;
+  let now: number;
 
   beforeAll(async () => {
     redis = await startTestRedis();
@@ -36,7 +37,9 @@ describe.skipIf(!redisAvailable)('checks of rank indexes', () => {
     const { db } = stage;
     const changes = new Changes(db, index);
     const doubts = new Doubts({ db, index, log: quiet });
-    const options = { db, index, changes, doubts, metrics: rankMetrics(node.metrics), log: quiet };
+    const time = { now: () => now };
+    now = Date.now();
+    const options = { db, index, changes, doubts, time, metrics: rankMetrics(node.metrics), log: quiet };
     checks = new RankChecks(options, { settleMs: 30 });
   });
   afterEach(() => stage.close());
@@ -83,6 +86,20 @@ describe.skipIf(!redisAvailable)('checks of rank indexes', () => {
     const checking = checks.check(period);
     await node.ranks.changed(period, late);
     expect(await checking).toEqual({ entries: 50, drift: 0 });
+  });
+
+  it('leave alone what is over', async () => {
+    const last = await stage.addBoard(true, 4_000_000_000);
+    await stage.fill(last, 5);
+    await waitFor('the index', async () => {
+      await node.ranks.count(last);
+      return (await index.count(last)) !== null;
+    });
+    await stage.fill(last, 1);
+    now = 4_000_000_000_000;
+    expect(await checks.check(last)).toBeNull();
+    now = 3_999_999_999_999;
+    expect(await checks.check(last)).toEqual({ entries: 0, drift: 1 });
   });
 
   it('leave alone what is in doubt', async () => {

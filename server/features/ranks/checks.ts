@@ -2,11 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { RankEntry, RankIndex, RankSet, SeenEntry } from '../../cluster/rank-index.ts';
 import type { Database } from '../../store/database.ts';
+import type { DatabaseTime } from '../../store/database-time.ts';
 import type { Changes } from './changes.ts';
 import type { Doubts } from './doubts.ts';
 import type { RankMetrics } from './metrics.ts';
 import { countRecords, expiryParam, readBetween, readOwners } from './queries.ts';
 import { compareVersions, toEntry } from './records.ts';
+import { isOver } from './table-ranks.ts';
 
 export interface CheckLimits {
   /** Periods that one run looks at. */
@@ -31,6 +33,7 @@ interface ChecksOptions {
   readonly index: RankIndex;
   readonly changes: Changes;
   readonly doubts: Doubts;
+  readonly time: DatabaseTime;
   readonly metrics: RankMetrics;
   readonly log: Logger;
 }
@@ -68,11 +71,13 @@ export class RankChecks {
 
   /** Null when there is no index that should be right. */
   async check(set: RankSet): Promise<{ entries: number; drift: number } | null> {
-    const { index, doubts } = this.#options;
+    const { index, doubts, time } = this.#options;
     if (!(await doubts.isClear(set))) return null;
     const count = await index.count(set);
     if (count === null) return null;
     const missing = await this.#countDrift(set);
+    // Changes of the last moment are put into no index.
+    if (isOver(set, time)) return null;
     if (missing > 0) {
       await index.drop(set);
       return { entries: 0, drift: missing };
@@ -125,6 +130,7 @@ export class RankChecks {
     const before = await this.#states(set, suspects);
     await sleep(this.#limits.settleMs);
     const after = await this.#states(set, suspects);
+    if (isOver(set, this.#options.time)) return 0;
     const drifted = suspects.filter((owner) => {
       const [then, now] = [before?.get(owner), after?.get(owner)];
       return now !== undefined && then?.text === now.text && !isEqual(now.record, entryOf(now.seen, owner));

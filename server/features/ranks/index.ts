@@ -50,7 +50,7 @@ function createIndexed(
   const builds = new Builds({ db, index, log, limits: { concurrent }, built: counted.built });
   metrics.watch('rank_changes_unsettled', 'Changes that may not be in rank indexes', () => unsettled.ownerCount);
   metrics.watch('rank_builds_waiting', 'Rank indexes to be built', () => builds.waitingCount + builds.runningCount);
-  const checks = new RankChecks({ db, index, changes, doubts, metrics: counted, log });
+  const checks = new RankChecks({ db, index, changes, doubts, time, metrics: counted, log });
   jobs?.every({
     kind: 'ranks_check',
     everySec: checkIntervalSec,

@@ -69,9 +69,10 @@ describe.skipIf(!redisAvailable)('ranks of two nodes', () => {
     load.start(6);
     await sleep(runMs / 2);
     await redis.kill9();
-    await sleep(Math.min(3000, runMs / 4));
+    const downMs = Math.min(3000, runMs / 4);
+    await sleep(downMs);
     await redis.restart();
-    await sleep(runMs / 4);
+    await sleep(runMs / 2 - downMs);
     await load.stop();
     const stoppedAt = performance.now();
     for (const board of boards) await agreed(board, stoppedAt + quietMs);
