@@ -28,7 +28,7 @@ export interface BuildLimits {
 export const buildLimits: Omit<BuildLimits, 'concurrent'> = {
   waiting: 10_000,
   readRows: 1000,
-  loadRows: 150,
+  loadRows: 100,
   loads: 4,
   leaseMs: 10_000,
   retryMs: 1000,
