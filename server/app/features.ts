@@ -17,6 +17,7 @@ import { createRanks } from '../features/ranks/index.ts';
 import { createSessions } from '../features/sessions/index.ts';
 import { createStatus } from '../features/status/index.ts';
 import { createStorage } from '../features/storage/index.ts';
+import { createStorageIndex } from '../features/storage-index/index.ts';
 import { createStreams } from '../features/streams/index.ts';
 import { createTournaments, periodAt } from '../features/tournaments/index.ts';
 import { createWallet } from '../features/wallet/index.ts';
@@ -53,6 +54,7 @@ export function buildFeatures(kit: FeatureKit) {
     messages: chat.messages,
   });
   const storage = createStorage(kit);
+  const storageIndex = createStorageIndex(kit, storage);
   const idempotency = createIdempotency(kit, jobs);
   const wallet = createWallet(kit, idempotency);
   const multiUpdate = createMultiUpdate({
@@ -82,6 +84,7 @@ export function buildFeatures(kit: FeatureKit) {
     groups,
     createAuth(kit, { sessions: sessions.sessions, accounts, friends: friends.friends }),
     storage,
+    storageIndex,
     idempotency,
     wallet,
     multiUpdate,
@@ -103,6 +106,7 @@ export function buildFeatures(kit: FeatureKit) {
     sessions,
     accounts,
     storage,
+    storageIndex,
     wallet,
     multiUpdate,
     purchases,

@@ -11,6 +11,7 @@ import { serverOptions } from './config-options-server.ts';
 import { sessionOptions } from './config-options-session.ts';
 import { socialOptions } from './config-options-social.ts';
 import { socketOptions } from './config-options-socket.ts';
+import { storageOptions } from './config-options-storage.ts';
 
 /** Every option of the server, in the order of the documentation. */
 export const options = [
@@ -19,6 +20,7 @@ export const options = [
   ...socketOptions,
   ...databaseOptions,
   ...redisOptions,
+  ...storageOptions,
   ...socialOptions,
   ...iapOptions,
   ...outboundOptions,
@@ -110,7 +112,6 @@ export const plannedKeys: Readonly<Record<string, readonly string[]>> = {
   tracker: ['event_queue_size'],
   matchmaker: ['max_tickets', 'interval_sec', 'max_intervals', 'rev_precision', 'rev_threshold'],
   party: ['label_update_interval_ms', 'idle_check_interval_ms'],
-  storage: ['disable_index_only'],
   console: [
     'port',
     'address',

@@ -1,5 +1,6 @@
 import { type Logger, pino } from 'pino';
 import { App } from '../app/app.ts';
+import type { Features } from '../app/features.ts';
 import type { Bus } from '../cluster/bus.ts';
 import { RedisBus } from '../cluster/bus-redis.ts';
 import type { Feature, FeatureKit } from '../features/feature.ts';
@@ -16,7 +17,7 @@ export interface TestNodeOptions {
   /** In place of the database's time, to move a test to another one. Jobs go by the database itself. */
   readonly time?: DatabaseTime;
   readonly hooks?: Hooks;
-  readonly extraFeatures?: (kit: FeatureKit) => Feature[];
+  readonly extraFeatures?: (kit: FeatureKit, features: Features) => Feature[];
   /** An existing database instead of a schema of the node's own. */
   readonly databaseUrl?: string;
 }
@@ -86,9 +87,9 @@ export async function launchNode(options: TestNodeOptions, databaseUrl: string):
     ...(clock === undefined ? {} : { clock }),
     ...(time === undefined ? {} : { time }),
     ...(hooks === undefined ? {} : { hooks }),
-    extraFeatures: (kit) => {
+    extraFeatures: (kit, features) => {
       bus = kit.bus;
-      return extraFeatures?.(kit) ?? [];
+      return extraFeatures?.(kit, features) ?? [];
     },
   });
   return {

@@ -5,7 +5,8 @@ import { objectsOfUser } from './queries.ts';
 import { Storage } from './storage.ts';
 import { toObject } from './wire.ts';
 
-export type { Caller, ObjectAck, ObjectDelete, ObjectId, ObjectWrite, Storage } from './storage.ts';
+export { type ObjectRow, objectColumns } from './queries.ts';
+export type { Caller, ChangeWatcher, ObjectAck, ObjectDelete, ObjectId, ObjectWrite, Storage } from './storage.ts';
 
 export interface StorageFeature extends Feature {
   readonly storage: Storage;
@@ -19,7 +20,10 @@ export function createStorage(kit: FeatureKit): StorageFeature {
   return {
     name: 'storage',
     methods: storageMethods(storage, kit.db),
-    userData: { lists: [{ key: 'objects', items }] },
+    userData: {
+      erase: async (tx, userId) => storage.eraseOwner(tx, userId),
+      lists: [{ key: 'objects', items }],
+    },
     storage,
   };
 }

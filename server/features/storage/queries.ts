@@ -20,7 +20,8 @@ export interface AckRow {
   update_time: Instant;
 }
 
-const objectColumns = 'collection, key, user_id, value, version, read, write, create_time, update_time';
+/** Those of an ObjectRow. */
+export const objectColumns = 'collection, key, user_id, value, version, read, write, create_time, update_time';
 const ackColumns = 'version, create_time, update_time';
 
 // $1 to $3 the object's identity; $4 the caller, null for server code. One row per object, however often it is asked.

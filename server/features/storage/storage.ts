@@ -43,6 +43,18 @@ export interface ObjectDelete extends ObjectId {
   readonly version: string;
 }
 
+/** Who wants to know which objects of some collections were changed. */
+export interface ChangeWatcher {
+  watches(id: ObjectId): boolean;
+  /**
+   * These may have been written or deleted, and it is committed; so may be more. Never rejects; writes resolve when it
+   * has.
+   */
+  changed(ids: readonly ObjectId[]): Promise<void>;
+  /** All objects of a user are gone. */
+  erased(ownerId: string): Promise<void>;
+}
+
 type RejectReason = 'version' | 'permission';
 
 /** Works on a whole database or inside somebody's transaction. */
@@ -71,10 +83,22 @@ class DeleteRejected extends AppError {
 export class Storage {
   readonly #db: Database;
   readonly #countReject: (collection: string, reason: RejectReason) => void;
+  #watcher: ChangeWatcher | undefined;
 
   constructor(db: Database, countReject: (collection: string, reason: RejectReason) => void) {
     this.#db = db;
     this.#countReject = countReject;
+  }
+
+  /** There is one watcher at most. It is told of what anybody changes through this node. */
+  watch(watcher: ChangeWatcher): void {
+    this.#watcher = watcher;
+  }
+
+  /** To be called in the transaction that deletes a user, whose objects go with them. */
+  eraseOwner(tx: Transaction, ownerId: string): void {
+    const watcher = this.#watcher;
+    if (watcher !== undefined) tx.afterCommit(() => watcher.erased(ownerId));
   }
 
   /** The objects that exist and that the caller may see, each once, in the order of `ids`. */
@@ -107,10 +131,12 @@ export class Storage {
    */
   async write(caller: Caller, writes: readonly ObjectWrite[], tx?: Transaction): Promise<ObjectAck[]> {
     try {
-      const [single] = writes;
-      if (tx !== undefined) return await writeSorted(tx, caller, writes);
-      if (writes.length === 1 && single) return [await writeOne(this.#db, caller, single)];
-      return await this.#db.transaction((own) => writeSorted(own, caller, writes));
+      return await this.#announcing(writes, tx, () => {
+        const [single] = writes;
+        if (tx !== undefined) return writeSorted(tx, caller, writes);
+        if (writes.length === 1 && single) return writeOne(this.#db, caller, single).then((ack) => [ack]);
+        return this.#db.transaction((own) => writeSorted(own, caller, writes));
+      });
     } catch (error) {
       if (error instanceof WriteRejected) {
         this.#countReject(error.collection, error.reason);
@@ -134,12 +160,32 @@ export class Storage {
       }
     };
     try {
-      if (tx !== undefined) await run(tx);
-      else if (deletes.length === 1) await run(this.#db);
-      else if (deletes.length > 1) await this.#db.transaction(run);
+      await this.#announcing(deletes, tx, async () => {
+        if (tx !== undefined) await run(tx);
+        else if (deletes.length === 1) await run(this.#db);
+        else if (deletes.length > 1) await this.#db.transaction(run);
+      });
     } catch (error) {
       if (error instanceof DeleteRejected) throw error;
       throw internalUnlessTransient(error, 'Error deleting storage objects.');
+    }
+  }
+
+  /** Changes objects, and tells the watcher of those it watches once that is committed, or may be. */
+  async #announcing<T>(ids: readonly ObjectId[], tx: Transaction | undefined, change: () => Promise<T>): Promise<T> {
+    const watcher = this.#watcher;
+    const watched = watcher === undefined ? [] : ids.filter((id) => watcher.watches(id));
+    if (watcher === undefined || watched.length === 0) return await change();
+    const announce = (): Promise<void> => watcher.changed(watched);
+    try {
+      const result = await change();
+      if (tx === undefined) await announce();
+      else tx.afterCommit(announce);
+      return result;
+    } catch (error) {
+      const mayHold = error instanceof AppError && error.retry === 'unknown';
+      if (tx === undefined && mayHold) await announce();
+      throw error;
     }
   }
 }

@@ -5367,6 +5367,44 @@ export default {
          "id": 8
         }
        }
+      },
+      "StorageId": {
+       "fields": {
+        "collection": {
+         "type": "string",
+         "id": 1
+        },
+        "key": {
+         "type": "string",
+         "id": 2
+        },
+        "owner_id": {
+         "type": "string",
+         "id": 3
+        }
+       }
+      },
+      "StorageChange": {
+       "fields": {
+        "node": {
+         "type": "string",
+         "id": 1
+        },
+        "ids": {
+         "rule": "repeated",
+         "type": "StorageId",
+         "id": 2
+        },
+        "owner_ids": {
+         "rule": "repeated",
+         "type": "string",
+         "id": 3
+        },
+        "unknown": {
+         "type": "bool",
+         "id": 4
+        }
+       }
       }
      }
     },

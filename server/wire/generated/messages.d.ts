@@ -1353,6 +1353,19 @@ export namespace muster {
       user_ids: string[];
       ids: string[];
     }
+    const StorageId: MessageClass<muster.cluster.StorageId>;
+    interface StorageId {
+      collection: string;
+      key: string;
+      owner_id: string;
+    }
+    const StorageChange: MessageClass<muster.cluster.StorageChange>;
+    interface StorageChange {
+      node: string;
+      ids: muster.cluster.StorageId[];
+      owner_ids: string[];
+      unknown: boolean;
+    }
   }
   namespace testing {
     const Transfer: MessageClass<muster.testing.Transfer>;

@@ -21798,6 +21798,181 @@ export const muster = $root.muster = (() => {
             return NotificationBroadcast;
         })();
 
+        cluster.StorageId = (function() {
+
+            function StorageId(properties) {
+                if (properties)
+                    for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            }
+
+            StorageId.prototype.collection = "";
+            StorageId.prototype.key = "";
+            StorageId.prototype.owner_id = "";
+
+            StorageId.encode = function encode(message, writer, q) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (q === undefined)
+                    q = 0;
+                if (q > $util.recursionLimit)
+                    throw Error("max depth exceeded");
+                if (message.collection != null && Object.hasOwnProperty.call(message, "collection"))
+                    writer.uint32(10).string(message.collection);
+                if (message.key != null && Object.hasOwnProperty.call(message, "key"))
+                    writer.uint32(18).string(message.key);
+                if (message.owner_id != null && Object.hasOwnProperty.call(message, "owner_id"))
+                    writer.uint32(26).string(message.owner_id);
+                return writer;
+            };
+
+            StorageId.decode = function decode(reader, length, error, long) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (long === undefined)
+                    long = 0;
+                if (long > $Reader.recursionLimit)
+                    throw Error("maximum nesting depth exceeded");
+                let end, message;
+                if (length === undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = new $root.muster.cluster.StorageId();
+                while (reader.pos < end) {
+                    let tag = reader.uint32();
+                    if (tag === error)
+                        break;
+                    switch (tag >>> 3) {
+                    case 1: {
+                            message.collection = reader.string();
+                            break;
+                        }
+                    case 2: {
+                            message.key = reader.string();
+                            break;
+                        }
+                    case 3: {
+                            message.owner_id = reader.string();
+                            break;
+                        }
+                    default:
+                        reader.skipType(tag & 7, long);
+                        break;
+                    }
+                }
+                if (length !== undefined) {
+                    if (reader.pos !== end)
+                        throw RangeError("index out of range");
+                    reader.len = length;
+                }
+                return message;
+            };
+
+            return StorageId;
+        })();
+
+        cluster.StorageChange = (function() {
+
+            function StorageChange(properties) {
+                this.ids = [];
+                this.owner_ids = [];
+                if (properties)
+                    for (let keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            }
+
+            StorageChange.prototype.node = "";
+            StorageChange.prototype.ids = $util.emptyArray;
+            StorageChange.prototype.owner_ids = $util.emptyArray;
+            StorageChange.prototype.unknown = false;
+
+            StorageChange.encode = function encode(message, writer, q) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (q === undefined)
+                    q = 0;
+                if (q > $util.recursionLimit)
+                    throw Error("max depth exceeded");
+                if (message.node != null && Object.hasOwnProperty.call(message, "node"))
+                    writer.uint32(10).string(message.node);
+                if (message.ids != null && message.ids.length)
+                    for (let i = 0; i < message.ids.length; ++i)
+                        $root.muster.cluster.StorageId.encode(message.ids[i], writer.uint32(18).fork(), q + 1).ldelim();
+                if (message.owner_ids != null && message.owner_ids.length)
+                    for (let i = 0; i < message.owner_ids.length; ++i)
+                        writer.uint32(26).string(message.owner_ids[i]);
+                if (message.unknown != null && Object.hasOwnProperty.call(message, "unknown"))
+                    writer.uint32(32).bool(message.unknown);
+                return writer;
+            };
+
+            StorageChange.decode = function decode(reader, length, error, long) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (long === undefined)
+                    long = 0;
+                if (long > $Reader.recursionLimit)
+                    throw Error("maximum nesting depth exceeded");
+                let end, message;
+                if (length === undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = new $root.muster.cluster.StorageChange();
+                while (reader.pos < end) {
+                    let tag = reader.uint32();
+                    if (tag === error)
+                        break;
+                    switch (tag >>> 3) {
+                    case 1: {
+                            message.node = reader.string();
+                            break;
+                        }
+                    case 2: {
+                            if (!(message.ids && message.ids.length))
+                                message.ids = [];
+                            message.ids.push($root.muster.cluster.StorageId.decode(reader, reader.uint32(), undefined, long + 1));
+                            break;
+                        }
+                    case 3: {
+                            if (!(message.owner_ids && message.owner_ids.length))
+                                message.owner_ids = [];
+                            message.owner_ids.push(reader.string());
+                            break;
+                        }
+                    case 4: {
+                            message.unknown = reader.bool();
+                            break;
+                        }
+                    default:
+                        reader.skipType(tag & 7, long);
+                        break;
+                    }
+                }
+                if (length !== undefined) {
+                    if (reader.pos !== end)
+                        throw RangeError("index out of range");
+                    reader.len = length;
+                }
+                return message;
+            };
+
+            return StorageChange;
+        })();
+
         return cluster;
     })();
 
