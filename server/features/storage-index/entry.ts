@@ -47,6 +47,11 @@ export class IndexEntry implements QueryDocument {
     }
   }
 
+  /** The fields below `value.` with what they hold. */
+  members(): Iterable<readonly [string, FieldValues]> {
+    return this.#fields;
+  }
+
   /** Whether the row is the one that this was made of. */
   isOf(row: ObjectRow): boolean {
     const { version, read, write, update_time: time } = this.row;

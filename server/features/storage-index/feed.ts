@@ -4,8 +4,8 @@ import type { ObjectId } from '../storage/index.ts';
 
 /** How a feed brings the indexes up to date. */
 export interface FeedWork {
-  /** Reads everything again. */
-  reload(): Promise<void>;
+  /** Reads everything again. Calls `meanwhile` now and then, and lets nothing older replace what that refreshed. */
+  reload(meanwhile: () => Promise<void>): Promise<void>;
   /** Reads these objects again. */
   refresh(ids: readonly ObjectId[]): Promise<void>;
   /** What the indexes hold of these users. */
@@ -20,6 +20,14 @@ const batchSize = 500;
 const retryMs = 1000;
 /** How long a call waits for the indexes to have what happened before it. */
 const settleMs = 1000;
+
+interface Waiting {
+  /** What it waits for was told by then. */
+  readonly told: number;
+  /** Also for what takes long: everything being read again. */
+  readonly isPatient: boolean;
+  readonly resolve: () => void;
+}
 
 /**
  * Keeps indexes in step with the database. It is told which objects changed, and reads them, one batch at a time:
@@ -38,7 +46,7 @@ export class ChangeFeed {
   /** How often it was told something, and up to which time the indexes know. */
   #told = 0;
   #known = 0;
-  #waiting: { readonly told: number; readonly resolve: () => void }[] = [];
+  #waiting: Waiting[] = [];
 
   constructor(work: FeedWork, log: Logger) {
     this.#work = work;
@@ -62,16 +70,18 @@ export class ChangeFeed {
     this.#go();
   }
 
-  /** Waits until the indexes have what this was told so far, though not long, and not while the database is away. */
+  /**
+   * Waits until the indexes have the objects that this was told of so far, though not long, and not while the database
+   * is away.
+   */
   async settled(): Promise<void> {
-    if (this.#known === this.#told || this.#isFailing || this.#isStopped) return;
-    await within(settleMs, this.caughtUp());
+    if (this.#isFailing || this.#isStopped) return;
+    await within(settleMs, this.#wait(false));
   }
 
-  /** Like `settled`, however long it takes. */
+  /** Waits until the indexes have everything that this was told of, or the database fails. */
   async caughtUp(): Promise<void> {
-    if (this.#known === this.#told) return;
-    await new Promise<void>((resolve) => this.#waiting.push({ told: this.#told, resolve }));
+    await this.#wait(true);
   }
 
   async stop(): Promise<void> {
@@ -80,12 +90,21 @@ export class ChangeFeed {
     await this.#running;
   }
 
+  async #wait(isPatient: boolean): Promise<void> {
+    if (this.#known === this.#told) return;
+    await new Promise<void>((resolve) => this.#waiting.push({ told: this.#told, isPatient, resolve }));
+  }
+
+  #release(told: number, isAll: boolean): void {
+    const waiting = this.#waiting;
+    const isReady = (each: Waiting): boolean => each.told <= told && (isAll || !each.isPatient);
+    this.#waiting = waiting.filter((each) => !isReady(each));
+    for (const each of waiting) if (isReady(each)) each.resolve();
+  }
+
   #go(): void {
     this.#told++;
-    if (this.#isStopped) return;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    if (!this.#isStopped) this.#running ??= this.#run();
   }
 
   async #run(): Promise<void> {
@@ -94,36 +113,41 @@ export class ChangeFeed {
       const [ids, owners, reloads] = [this.#ids, this.#owners, this.#reloads];
       [this.#ids, this.#owners, this.#reloads] = [new Map(), new Set(), false];
       try {
-        await this.#catchUp(ids, owners, reloads);
+        // First what somebody may wait for: the rest can take long.
+        await this.#refresh([...ids.values(), ...(owners.size > 0 ? this.#work.idsOf(owners) : [])]);
+        if (reloads) await this.#work.reload(() => this.#meanwhile());
         this.#known = told;
         this.#isFailing = false;
-        this.#release(told);
+        this.#release(told, true);
       } catch (error) {
         if (!this.#isFailing) this.#log.warn({ err: error }, 'could not read objects to index');
         this.#isFailing = true;
         this.#reloads ||= reloads;
         for (const owner of owners) this.#owners.add(owner);
         for (const [text, id] of ids) this.#ids.set(text, id);
-        this.#release(this.#told);
+        this.#release(this.#told, true);
         await this.#pause();
       }
     }
-    this.#release(this.#told);
+    this.#running = undefined;
+    this.#release(this.#told, true);
   }
 
-  async #catchUp(ids: Map<string, ObjectId>, owners: Set<string>, reloads: boolean): Promise<void> {
-    if (reloads) await this.#work.reload();
-    const all = [...ids.values(), ...(owners.size > 0 ? this.#work.idsOf(owners) : [])];
-    for (let at = 0; at < all.length; at += batchSize) await this.#work.refresh(all.slice(at, at + batchSize));
+  /** Looks at single objects while everything is read again. */
+  async #meanwhile(): Promise<void> {
+    const [told, ids] = [this.#told, this.#ids];
+    this.#ids = new Map();
+    try {
+      await this.#refresh([...ids.values()]);
+    } catch (error) {
+      for (const [text, id] of ids) this.#ids.set(text, id);
+      throw error;
+    }
+    this.#release(told, false);
   }
 
-  #release(told: number): void {
-    const [ready, rest] = [
-      this.#waiting.filter((each) => each.told <= told),
-      this.#waiting.filter((each) => each.told > told),
-    ];
-    this.#waiting = rest;
-    for (const { resolve } of ready) resolve();
+  async #refresh(ids: readonly ObjectId[]): Promise<void> {
+    for (let at = 0; at < ids.length; at += batchSize) await this.#work.refresh(ids.slice(at, at + batchSize));
   }
 
   async #pause(): Promise<void> {

@@ -37,6 +37,8 @@ export class StorageIndexes implements ChangeWatcher, FeedWork {
   readonly #feed: ChangeFeed;
   readonly #indexes = new Map<string, SearchIndex>();
   readonly #filters = new Map<string, IndexFilter>();
+  /** Names of the objects that were looked at since everything began to be read again. */
+  #refreshed: Set<string> | undefined;
   #isStarted = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -114,12 +116,18 @@ export class StorageIndexes implements ChangeWatcher, FeedWork {
     if (ownerIds.length > 0) this.#feed.erased(ownerIds);
   }
 
-  async reload(): Promise<void> {
-    for (const index of this.#indexes.values()) await this.#load(index);
+  async reload(meanwhile: () => Promise<void>): Promise<void> {
+    this.#refreshed = new Set();
+    try {
+      for (const index of this.#indexes.values()) await this.#load(index, meanwhile, this.#refreshed);
+    } finally {
+      this.#refreshed = undefined;
+    }
   }
 
   async refresh(ids: readonly ObjectId[]): Promise<void> {
     const rows = await this.#deps.storage.read('server', ids);
+    for (const id of ids) this.#refreshed?.add(nameOf(id.collection, id.key, id.ownerId));
     for (const index of this.#indexes.values()) {
       const here = ids.filter((id) => index.covers(id));
       if (here.length === 0) continue;
@@ -135,28 +143,29 @@ export class StorageIndexes implements ChangeWatcher, FeedWork {
 
   idsOf(ownerIds: ReadonlySet<string>): ObjectId[] {
     return [...this.#indexes.values()].flatMap((index) =>
-      [...index.entries()].filter(({ row }) => ownerIds.has(row.user_id)).map(({ row }) => idOf(row)),
+      [...ownerIds].flatMap((ownerId) => [...index.ofOwner(ownerId)].map(({ row }) => idOf(row))),
     );
   }
 
   /** Reads the newest objects, as many as there is room for, and looks after those that it did not come across. */
-  async #load(index: SearchIndex): Promise<void> {
+  async #load(index: SearchIndex, meanwhile: () => Promise<void>, refreshed: ReadonlySet<string>): Promise<void> {
     const { collection, key, maxEntries } = index.definition;
-    const rows = key === '' ? this.#read(loadCollection, [collection]) : this.#read(loadKey, [collection, key]);
+    const [statement, params] = key === '' ? [loadCollection, [collection]] : [loadKey, [collection, key]];
     const seen = new Set<IndexEntry>();
-    for await (const row of rows) {
-      await this.#apply(index, row);
-      const entry = index.get(row);
-      if (entry !== undefined) seen.add(entry);
+    for await (const rows of this.#deps.db.stream(statement, params, rowsPerBatch)) {
+      for (const row of rows) {
+        if (seen.size >= maxEntries) break;
+        // The row is as old as the first of them, what was refreshed is newer.
+        if (!refreshed.has(nameOf(row.collection, row.key, row.user_id))) await this.#apply(index, row);
+        const entry = index.get(row);
+        if (entry !== undefined) seen.add(entry);
+      }
+      await meanwhile();
       if (seen.size >= maxEntries) break;
     }
     const others = [...index.entries()].filter((entry) => !seen.has(entry)).map(({ row }) => idOf(row));
     for (let at = 0; at < others.length; at += rowsPerBatch) await this.refresh(others.slice(at, at + rowsPerBatch));
     index.evict();
-  }
-
-  async *#read(statement: typeof loadCollection, params: string[]): AsyncGenerator<ObjectRow> {
-    for await (const rows of this.#deps.db.stream(statement, params, rowsPerBatch)) yield* rows;
   }
 
   async #apply(index: SearchIndex, row: ObjectRow): Promise<void> {
