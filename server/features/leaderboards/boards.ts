@@ -3,11 +3,12 @@ import type { Bus, Subscription } from '../../cluster/bus.ts';
 import { AppError, Code } from '../../platform/errors.ts';
 import { within } from '../../platform/within.ts';
 import type { Database } from '../../store/database.ts';
+import type { DatabaseTime } from '../../store/database-time.ts';
 import type { Transaction } from '../../store/transaction.ts';
 import { type Instant, instantParam } from '../../store/types.ts';
 import type { Jobs } from '../jobs/index.ts';
 import type { Ranks } from '../ranks/index.ts';
-import type { Board, NewBoard } from './board.ts';
+import { type Board, isTournament, type NewBoard } from './board.ts';
 import {
   boardById,
   boardsById,
@@ -41,6 +42,9 @@ interface Dependencies {
   readonly bus: Bus;
   readonly jobs: Jobs;
   readonly ranks: Ranks;
+  readonly time: DatabaseTime;
+  /** The expiry of the period that a tournament is in at a time; both in unix seconds, 0 for none. */
+  readonly tournamentExpiry: (board: Board, now: number) => number;
   readonly log: Logger;
 }
 
@@ -89,6 +93,11 @@ export class Boards {
     const rows = await this.#deps.db.query(boardsById, [wanted]);
     const found = new Map(rows.map((row) => [row.id, this.#toBoard(row)] as const));
     return wanted.flatMap((id) => found.get(id) ?? []);
+  }
+
+  /** The expiry of the period that a board is in at a time; both in unix seconds, 0 for none. */
+  expiryAt(board: Board, now: number): number {
+    return isTournament(board) ? this.#deps.tournamentExpiry(board, now) : board.resets.next(now);
   }
 
   /** Plain leaderboards in the order of their creation, after that position. */
@@ -140,6 +149,7 @@ export class Boards {
   async delete(id: string): Promise<boolean> {
     const { db, jobs, ranks } = this.#deps;
     if (!isPossible(id)) return false;
+    await this.#announceDrop(id);
     await this.#deleteManyRecords(id);
     const deleted = await db.transaction(async (tx) => {
       const cancelJobs = async (): Promise<void> => {
@@ -161,6 +171,7 @@ export class Boards {
   async disableRanks(id: string, kind: 'leaderboard' | 'tournament'): Promise<boolean> {
     const { db, ranks } = this.#deps;
     if (!isPossible(id)) return false;
+    await this.#announceDrop(id);
     const rows = await db.query(disableRanks, [id, kind === 'tournament']);
     if (rows.length === 0) return false;
     await this.changed(id);
@@ -176,6 +187,14 @@ export class Boards {
       log.warn({ err: error, leaderboard: id }, 'could not tell the other nodes of a changed leaderboard');
     });
     if (bus.isWhole) await within(tellWaitMs, told);
+  }
+
+  async #announceDrop(id: string): Promise<void> {
+    const { ranks, time } = this.#deps;
+    const board = await this.get(id);
+    if (board === null) return;
+    const expiry = this.expiryAt(board, Math.floor(time.now() / 1000));
+    await ranks.announce({ board: id, expiry, descending: board.descending });
   }
 
   // The records of a board go with its row, unless that would take longer than a statement may.

@@ -47,9 +47,9 @@ interface Others {
 export function createLeaderboards(kit: FeatureKit, { ranks, jobs, tournamentExpiry }: Others): LeaderboardsFeature {
   const { db, bus, time, config } = kit;
   const log = subsystem(kit.log, 'leaderboards');
-  const boards = new Boards({ db, bus, jobs, ranks, log });
+  const boards = new Boards({ db, bus, jobs, ranks, time, tournamentExpiry, log });
   const records = new Records({ db, ranks, time, log, unranked: config.leaderboard.blacklist_rank_cache });
-  const leaderboardRecords = new LeaderboardRecords({ db, boards, records, tournamentExpiry });
+  const leaderboardRecords = new LeaderboardRecords({ db, boards, records });
   const resets = new ResetJobs({ boards, jobs, time, log, catchUp: config.leaderboard.catch_up });
   new ResetPlanner({ db, boards, jobs, resets });
   return {

@@ -42,8 +42,6 @@ interface Dependencies {
   readonly db: Database;
   readonly boards: Boards;
   readonly records: Records;
-  /** The expiry of the period that a tournament is in at a time, in unix seconds; 0 for none. */
-  readonly tournamentExpiry: (board: Board, now: number) => number;
 }
 
 /** How often a write begins again when another of the same scores came in between. */
@@ -104,12 +102,10 @@ export class LeaderboardRecords {
 
   /** The board, of either kind, with the expiry that is meant; null when there is no board of that id. */
   async period(id: string, given: number): Promise<{ board: Board; expiry: number } | null> {
-    const { boards, records, tournamentExpiry } = this.#deps;
+    const { boards, records } = this.#deps;
     const board = await boards.get(id);
     if (board === null) return null;
-    if (given !== 0) return { board, expiry: given };
-    const now = records.now();
-    return { board, expiry: isTournament(board) ? tournamentExpiry(board, now) : board.resets.next(now) };
+    return { board, expiry: given === 0 ? boards.expiryAt(board, records.now()) : given };
   }
 
   /** As `period`; an expiry of null when a tournament is over and nobody asked for its records all the same. */

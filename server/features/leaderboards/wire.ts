@@ -16,16 +16,22 @@ export function toRecord(boardId: string, expiry: number, row: RecordRow, rank: 
     leaderboard_id: boardId,
     owner_id: row.owner_id,
     username: row.username === null ? null : { value: row.username },
-    score: String(row.score),
-    subscore: String(row.subscore),
+    score: toInt64(row.score),
+    subscore: toInt64(row.subscore),
     num_score: row.num_score,
     metadata: row.metadata,
     create_time: truncateToSeconds(row.create_time),
     update_time: truncateToSeconds(row.update_time),
     expiry_time: expiry === 0 ? null : { seconds: expiry },
-    rank: String(rank),
+    rank: Number(rank),
     max_num_score: row.max_num_score,
   };
+}
+
+/** Codecs take numbers several times faster than anything else. */
+function toInt64(value: bigint): number | string {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : String(value);
 }
 
 /** A list of records; the tournaments' list has the same fields. */
@@ -36,7 +42,7 @@ export function toRecordList(page: RecordPage): Init<nakama.api.LeaderboardRecor
     owner_records: page.ownerRecords.map((row) => toRecord(board.id, expiry, row, ownerRanks.get(row.owner_id) ?? 0)),
     next_cursor: page.nextCursor,
     prev_cursor: page.prevCursor,
-    rank_count: String(page.rankCount),
+    rank_count: Number(page.rankCount),
   };
 }
 
