@@ -16,6 +16,7 @@ export { type Boards, boardJobs, type CreatedBoard, staleBoard } from './boards.
 export { checkedMetadata, checkedSchedule, type NewLeaderboard, parseOperator, parseSortOrder } from './creation.ts';
 export type { WrittenRecord } from './leaderboard-records.ts';
 export type { Leaderboards, ServerList, ServerWrite } from './leaderboards.ts';
+export type { ListedRecord } from './listed-record.ts';
 export { parseLimit, parseOwner, parseOwners, toBigInt, toOperator, toSeconds } from './methods.ts';
 export { type RecordRow, recordColumns } from './record-queries.ts';
 export { emptyPage, type ListRequest, type RecordPage, type Records, versionOf } from './records.ts';
@@ -34,6 +35,7 @@ export interface LeaderboardsFeature extends Feature {
   readonly boards: Boards;
   /** Records of boards of both kinds. */
   readonly records: Records;
+  readonly planner: ResetPlanner;
 }
 
 interface Others {
@@ -51,13 +53,14 @@ export function createLeaderboards(kit: FeatureKit, { ranks, jobs, tournamentExp
   const records = new Records({ db, ranks, time, log, unranked: config.leaderboard.blacklist_rank_cache });
   const leaderboardRecords = new LeaderboardRecords({ db, boards, records });
   const resets = new ResetJobs({ boards, jobs, time, log, catchUp: config.leaderboard.catch_up });
-  new ResetPlanner({ db, boards, jobs, resets });
+  const planner = new ResetPlanner({ db, boards, jobs, resets });
   return {
     name: 'leaderboards',
     methods: leaderboardMethods(leaderboardRecords),
     leaderboards: new Leaderboards({ boards, records, leaderboardRecords, resets }),
     boards,
     records,
+    planner,
     userData: { erase: (tx, userId) => records.erase(tx, userId) },
     start: () => boards.start(),
     stop: () => boards.stop(),

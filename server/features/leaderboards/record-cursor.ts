@@ -1,6 +1,5 @@
 import { type CursorValue, decodeCursor, encodeCursor } from '../../platform/cursor.ts';
 import { parseUuid } from '../../platform/ids.ts';
-import type { RecordRow } from './record-queries.ts';
 
 /** A place in the order of one board and period (spec: leaderboards-tournaments.md, section 11). */
 export interface RecordCursor {
@@ -16,13 +15,20 @@ export interface RecordCursor {
   readonly rank: number;
 }
 
+/** The record at which a cursor is. */
+interface CursorRow {
+  readonly score: bigint | number | string;
+  readonly subscore: bigint | number | string;
+  readonly owner_id: string;
+}
+
 const cursorKind = 'record';
 
 export function writeCursor(
   direction: RecordCursor['direction'],
   board: string,
   expiry: number,
-  row: Pick<RecordRow, 'score' | 'subscore' | 'owner_id'>,
+  row: CursorRow,
   rank: number,
 ): string {
   const values = [direction, board, expiry, String(row.score), String(row.subscore), row.owner_id, rank];

@@ -33,6 +33,22 @@ const ofR = columns.map((column) => `r.${column}`).join(', ');
 // All statements: $1 the board, $2 the expiry in unix seconds.
 const inPeriod = 'r.leaderboard_id = $1 AND r.expiry_time = to_timestamp($2)';
 
+/**
+ * A record as lists have it. Its numbers come as one text, since what a list costs is mostly the number of fields: 0.7
+ * instead of 1.4 us per row until they are here.
+ */
+export interface ListedRow {
+  owner_id: string;
+  username: string | null;
+  metadata: string;
+  /** Score, subscore, num_score, max_num_score, and unix seconds of creation and update, separated by spaces. */
+  numbers: string;
+}
+
+const listed = `r.owner_id, r.username, r.metadata, r.score::TEXT || ' ' || r.subscore::TEXT || ' ' || r.num_score::TEXT ||
+   ' ' || r.max_num_score::TEXT || ' ' || floor(date_part('epoch', r.create_time))::BIGINT::TEXT || ' ' ||
+   floor(date_part('epoch', r.update_time))::BIGINT::TEXT AS numbers`;
+
 type Direction = 'up' | 'down';
 const sorted = (direction: Direction): string =>
   direction === 'up' ? 'r.score, r.subscore, r.owner_id' : 'r.score DESC, r.subscore DESC, r.owner_id DESC';
@@ -41,16 +57,16 @@ const beyond = (direction: Direction): string => (direction === 'up' ? '>' : '<'
 // Pages go along the primary key, `up` or `down`: $3 the number of rows, $4 to $6 the position after which they begin.
 
 const firstPage = (direction: Direction) =>
-  sql<RecordRow>(
+  sql<ListedRow>(
     `records_first_${direction}`,
-    `SELECT ${ofR} FROM leaderboard_record r WHERE ${inPeriod} ORDER BY ${sorted(direction)} LIMIT $3`,
+    `SELECT ${listed} FROM leaderboard_record r WHERE ${inPeriod} ORDER BY ${sorted(direction)} LIMIT $3`,
     'read',
   );
 
 const pageAfter = (direction: Direction) =>
-  sql<RecordRow>(
+  sql<ListedRow>(
     `records_after_${direction}`,
-    `SELECT ${ofR} FROM leaderboard_record r
+    `SELECT ${listed} FROM leaderboard_record r
      WHERE ${inPeriod} AND (r.score, r.subscore, r.owner_id) ${beyond(direction)} ($4::bigint, $5::bigint, $6::uuid)
      ORDER BY ${sorted(direction)} LIMIT $3`,
     'read',
@@ -59,32 +75,54 @@ const pageAfter = (direction: Direction) =>
 export const firstRecords = { up: firstPage('up'), down: firstPage('down') };
 export const recordsAfter = { up: pageAfter('up'), down: pageAfter('down') };
 
-/** Where a row stands: above the owner (-1), the owner itself (0), below (1), in the order of the scores. */
-export interface NeighbourRow extends RecordRow {
-  side: number;
+/** A record near an owner's. */
+export interface NeighbourRow extends ListedRow {
+  /** 0 for the owner, -1 for the one above, 1 for the one below. */
+  place: number;
+  /** How many there are on each side, as far as was looked. */
+  above: number;
+  below: number;
 }
 
-const neighbours = (direction: Direction): string =>
-  `SELECT ${direction === 'up' ? 1 : -1} AS side, ${ofR} FROM own, LATERAL (
+const neighbours = (direction: Direction, side: 'above' | 'below'): string =>
+  `SELECT ${side === 'above' ? '-' : ''}(row_number() OVER (ORDER BY ${sorted(direction)}))::INT AS place, r.*
+   FROM own, LATERAL (
      SELECT ${ofR} FROM leaderboard_record r
      WHERE ${inPeriod} AND (r.score, r.subscore, r.owner_id) ${beyond(direction)} (own.score, own.subscore, own.owner_id)
      ORDER BY ${sorted(direction)} LIMIT $4
    ) r`;
 
-// The record of an owner ($3) with up to $4 records on each side, the nearest first on each; none when there is none.
-export const recordsAround = sql<NeighbourRow>(
-  'records_around',
-  `WITH own AS (SELECT ${ofR} FROM leaderboard_record r WHERE r.owner_id = $3 AND ${inPeriod})
-   SELECT 0 AS side, ${ofR} FROM own r
-   UNION ALL (${neighbours('down')})
-   UNION ALL (${neighbours('up')})`,
-  'read',
-);
+// The record of an owner ($3) among its neighbours, $4 of them in all, from above to below; none when there is none. Half
+// of them ($5) stand below, more where there are not as many above, and the other way round.
+const around = (board: 'ascending' | 'descending') =>
+  sql<NeighbourRow>(
+    `records_around_${board}`,
+    `WITH own AS (SELECT ${ofR} FROM leaderboard_record r WHERE r.owner_id = $3 AND ${inPeriod}),
+     near AS (
+       SELECT 0 AS place, ${ofR} FROM own r
+       UNION ALL (${neighbours(board === 'descending' ? 'up' : 'down', 'above')})
+       UNION ALL (${neighbours(board === 'descending' ? 'down' : 'up', 'below')})
+     ),
+     sides AS (
+       SELECT (count(*) FILTER (WHERE place < 0))::INT AS above, (count(*) FILTER (WHERE place > 0))::INT AS below FROM near
+     ),
+     shown AS (
+       SELECT above, below, LEAST(below, CASE WHEN above < $5::int THEN $4::int - 1 - above ELSE $5::int END) AS last
+       FROM sides
+     )
+     SELECT r.place, shown.above, shown.below, ${listed} FROM near r, shown
+     WHERE r.place <= shown.last
+       AND r.place >= -CASE WHEN shown.above < $5::int THEN shown.above ELSE $4::int - 1 - shown.last END
+     ORDER BY r.place`,
+    'read',
+  );
+
+export const recordsAround = { ascending: around('ascending'), descending: around('descending') };
 
 // Those of some owners.
-export const recordsOf = sql<RecordRow>(
+export const recordsOf = sql<ListedRow>(
   'records_of',
-  `SELECT ${ofR} FROM leaderboard_record r WHERE r.owner_id = ANY ($3::uuid[]) AND ${inPeriod}
+  `SELECT ${listed} FROM leaderboard_record r WHERE r.owner_id = ANY ($3::uuid[]) AND ${inPeriod}
    ORDER BY r.score, r.subscore, r.owner_id`,
   'read',
 );

@@ -7,6 +7,7 @@ import type { Instant } from '../../store/types.ts';
 import type { RankedRecord, RankPeriod, Ranks, RecordVersion, RemovedRecord } from '../ranks/index.ts';
 import type { Board } from './board.ts';
 import { staleBoard } from './boards.ts';
+import { type ListedRecord, toListed } from './listed-record.ts';
 import { readCursor, writeCursor } from './record-cursor.ts';
 import {
   type DeletedRow,
@@ -26,11 +27,11 @@ export interface RecordPage {
   readonly board: Board;
   /** Unix seconds, 0: never. */
   readonly expiry: number;
-  readonly records: RecordRow[];
+  readonly records: readonly ListedRecord[];
   /** Rank of the first of them, which the others follow; 0: not known. */
   readonly firstRank: number;
   /** Those of the owners that were asked for. */
-  readonly ownerRecords: RecordRow[];
+  readonly ownerRecords: readonly ListedRecord[];
   /** Ranks of these, as far as they are known. */
   readonly ownerRanks: ReadonlyMap<string, bigint>;
   /** '' where there is nothing more. */
@@ -172,7 +173,13 @@ export class Records {
     const period = periodOf(board, expiry);
     const { db } = this.#deps;
     const [rows, rankOf, rankCount] = await Promise.all([
-      db.query(recordsAround, [board.id, expiry, ownerId, limit]),
+      db.query(recordsAround[board.descending ? 'descending' : 'ascending'], [
+        board.id,
+        expiry,
+        ownerId,
+        limit,
+        Math.floor(limit / 2),
+      ]),
       isRanked ? this.#ranksOf(period, [ownerId]) : noRanks,
       isRanked ? this.#count(period) : 0n,
     ]);
@@ -223,10 +230,11 @@ export class Records {
     const hasMore = rows.length > limit;
     if (hasMore) rows.length = limit;
     if (isBack) rows.reverse();
+    const records = rows.map(toListed);
     const firstRank = after === null ? 1 : rankAt(after, rows.length, hasMore);
     const next = isBack || hasMore;
     const prev = after !== null && (!isBack || hasMore);
-    return { records: rows, firstRank, ...cursorsOf(board, expiry, rows, firstRank, next, prev) };
+    return { records, firstRank, ...cursorsOf(board, expiry, records, firstRank, next, prev) };
   }
 
   // Ranks that cannot be told at present are left out: the records are there all the same.
@@ -249,9 +257,9 @@ export class Records {
     }
   }
 
-  async #ownerRecords(board: Board, expiry: number, ownerIds: readonly string[]): Promise<RecordRow[]> {
+  async #ownerRecords(board: Board, expiry: number, ownerIds: readonly string[]): Promise<ListedRecord[]> {
     const rows = await this.#deps.db.query(recordsOf, [board.id, expiry, ownerIds]);
-    return board.descending ? rows.reverse() : rows;
+    return (board.descending ? rows.reverse() : rows).map(toListed);
   }
 }
 
@@ -269,7 +277,7 @@ export function emptyPage(board: Board, expiry: number): RecordPage {
 function cursorsOf(
   { id }: Board,
   expiry: number,
-  rows: readonly RecordRow[],
+  rows: readonly ListedRecord[],
   firstRank: number,
   next: boolean,
   prev: boolean,
@@ -289,11 +297,7 @@ function rankAt({ direction, rank }: { direction: string; rank: number }, count:
   return direction === 'next' ? rank + 1 : Math.max(2, rank - count);
 }
 
-/**
- * Which of the neighbours are shown: half of the limit below the owner, the rest above, and more of one side where the
- * other has too few.
- * @param rows the owner and up to `limit` records of each side, the nearest first.
- */
+/** @param rows what is shown, with how many there are on each side up to the limit. */
 function sliceAround(
   board: Board,
   expiry: number,
@@ -301,20 +305,14 @@ function sliceAround(
   limit: number,
   ownerRank: number,
 ): Slice {
-  const own = rows.find(({ side }) => side === 0);
-  if (own === undefined) return emptySlice;
-  const aboveSide = board.descending ? 1 : -1;
-  const above = rows.filter(({ side }) => side === aboveSide);
-  const below = rows.filter(({ side }) => side === -aboveSide);
-  const half = Math.floor(limit / 2);
-  const isAtTop = above.length < half;
-  const shownBelow = Math.min(below.length, isAtTop ? limit - 1 - above.length : half);
-  const shownAbove = isAtTop ? above.length : Math.min(above.length, limit - 1 - shownBelow);
-  const records = [...above.slice(0, shownAbove).reverse(), own, ...below.slice(0, shownBelow)];
-  const rank = above.length < limit ? above.length + 1 : ownerRank;
+  const [first, last] = [rows[0], rows.at(-1)];
+  if (first === undefined || last === undefined) return emptySlice;
+  const records = rows.map(toListed);
+  const shownAbove = -first.place;
+  const rank = first.above < limit ? first.above + 1 : ownerRank;
   const firstRank = rank === 0 ? 0 : Math.max(1, rank - shownAbove);
-  const prev = above.length > shownAbove;
-  const next = below.length > shownBelow;
+  const prev = first.above > shownAbove;
+  const next = first.below > last.place;
   return { records, firstRank, ...cursorsOf(board, expiry, records, firstRank, next, prev) };
 }
 

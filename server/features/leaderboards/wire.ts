@@ -1,6 +1,7 @@
 import { truncateToSeconds } from '../../store/types.ts';
 import type { Init, nakama } from '../../wire/generated/messages.js';
 import type { Board } from './board.ts';
+import type { ListedRecord } from './listed-record.ts';
 import type { RecordRow } from './record-queries.ts';
 import type { RecordPage } from './records.ts';
 
@@ -22,28 +23,57 @@ export function toRecord(boardId: string, expiry: number, row: RecordRow, rank: 
     metadata: row.metadata,
     create_time: truncateToSeconds(row.create_time),
     update_time: truncateToSeconds(row.update_time),
-    expiry_time: expiry === 0 ? null : { seconds: expiry },
+    expiry_time: toExpiry(expiry),
     rank: Number(rank),
     max_num_score: row.max_num_score,
   };
 }
 
-/** Codecs take numbers several times faster than anything else. */
-function toInt64(value: bigint): number | string {
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : String(value);
-}
-
 /** A list of records; the tournaments' list has the same fields. */
 export function toRecordList(page: RecordPage): Init<nakama.api.LeaderboardRecordList> {
-  const { board, expiry, firstRank, ownerRanks } = page;
+  const { board, firstRank, ownerRanks } = page;
+  const expiry = toExpiry(page.expiry);
   return {
-    records: page.records.map((row, index) => toRecord(board.id, expiry, row, firstRank === 0 ? 0 : firstRank + index)),
-    owner_records: page.ownerRecords.map((row) => toRecord(board.id, expiry, row, ownerRanks.get(row.owner_id) ?? 0)),
+    records: page.records.map((record, index) =>
+      toListMessage(board.id, expiry, record, firstRank === 0 ? 0 : firstRank + index),
+    ),
+    owner_records: page.ownerRecords.map((record) =>
+      toListMessage(board.id, expiry, record, Number(ownerRanks.get(record.owner_id) ?? 0n)),
+    ),
     next_cursor: page.nextCursor,
     prev_cursor: page.prevCursor,
     rank_count: Number(page.rankCount),
   };
+}
+
+function toListMessage(
+  boardId: string,
+  expiry: RecordMessage['expiry_time'],
+  record: ListedRecord,
+  rank: number,
+): RecordMessage {
+  return {
+    leaderboard_id: boardId,
+    owner_id: record.owner_id,
+    username: record.username === null ? null : { value: record.username },
+    score: record.score,
+    subscore: record.subscore,
+    num_score: record.num_score,
+    metadata: record.metadata,
+    create_time: { seconds: record.created },
+    update_time: { seconds: record.updated },
+    expiry_time: expiry,
+    rank,
+    max_num_score: record.max_num_score,
+  };
+}
+
+const toExpiry = (seconds: number): RecordMessage['expiry_time'] => (seconds === 0 ? null : { seconds });
+
+/** Codecs take numbers several times faster than anything else. */
+function toInt64(value: bigint): number | string {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : String(value);
 }
 
 /** A plain leaderboard as game code sees it at a time (unix seconds; spec: section 5.1). */
