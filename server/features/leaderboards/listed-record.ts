@@ -1,36 +1,41 @@
 import type { ListedRow } from './record-queries.ts';
 
 /** A record as lists have it. */
-export interface ListedRecord {
+export class ListedRecord {
   readonly owner_id: string;
   readonly username: string | null;
-  /** A number where that is exact, else its digits: what codecs take, and `BigInt` as well. */
-  readonly score: number | string;
-  readonly subscore: number | string;
+  /** The scores as codecs take them best: a number where that is exact, else the digits. */
+  readonly scoreOut: number | string;
+  readonly subscoreOut: number | string;
   readonly num_score: number;
   readonly max_num_score: number;
+  /** The text of a JSON object. */
   readonly metadata: string;
   /** Unix seconds. */
   readonly created: number;
   readonly updated: number;
+
+  constructor({ owner_id, username, metadata, numbers }: ListedRow) {
+    const [score = '', subscore = '', writes, maxWrites, created, updated] = numbers.split(' ');
+    this.owner_id = owner_id;
+    this.username = username;
+    this.scoreOut = toInt64(score);
+    this.subscoreOut = toInt64(subscore);
+    this.num_score = Number(writes);
+    this.max_num_score = Number(maxWrites);
+    this.metadata = metadata;
+    this.created = Number(created);
+    this.updated = Number(updated);
+  }
+
+  get score(): bigint {
+    return BigInt(this.scoreOut);
+  }
+
+  get subscore(): bigint {
+    return BigInt(this.subscoreOut);
+  }
 }
 
-export function toListed({ owner_id, username, metadata, numbers }: ListedRow): ListedRecord {
-  const [score = '', subscore = '', writes, maxWrites, created, updated] = numbers.split(' ');
-  return {
-    owner_id,
-    username,
-    score: toInt64(score),
-    subscore: toInt64(subscore),
-    num_score: Number(writes),
-    max_num_score: Number(maxWrites),
-    metadata,
-    created: Number(created),
-    updated: Number(updated),
-  };
-}
-
-/** Any fifteen digits are exact. Numbers are several times faster to encode than anything else. */
-function toInt64(digits: string): number | string {
-  return digits.length <= 15 ? Number(digits) : digits;
-}
+/** Any fifteen digits are exact. */
+const toInt64 = (digits: string): number | string => (digits.length <= 15 ? Number(digits) : digits);

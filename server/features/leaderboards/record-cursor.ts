@@ -17,8 +17,8 @@ export interface RecordCursor {
 
 /** The record at which a cursor is. */
 interface CursorRow {
-  readonly score: bigint | number | string;
-  readonly subscore: bigint | number | string;
+  readonly score: bigint;
+  readonly subscore: bigint;
   readonly owner_id: string;
 }
 

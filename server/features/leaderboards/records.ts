@@ -7,7 +7,7 @@ import type { Instant } from '../../store/types.ts';
 import type { RankedRecord, RankPeriod, Ranks, RecordVersion, RemovedRecord } from '../ranks/index.ts';
 import type { Board } from './board.ts';
 import { staleBoard } from './boards.ts';
-import { type ListedRecord, toListed } from './listed-record.ts';
+import { ListedRecord } from './listed-record.ts';
 import { readCursor, writeCursor } from './record-cursor.ts';
 import {
   type DeletedRow,
@@ -230,7 +230,7 @@ export class Records {
     const hasMore = rows.length > limit;
     if (hasMore) rows.length = limit;
     if (isBack) rows.reverse();
-    const records = rows.map(toListed);
+    const records = rows.map((row) => new ListedRecord(row));
     const firstRank = after === null ? 1 : rankAt(after, rows.length, hasMore);
     const next = isBack || hasMore;
     const prev = after !== null && (!isBack || hasMore);
@@ -259,7 +259,7 @@ export class Records {
 
   async #ownerRecords(board: Board, expiry: number, ownerIds: readonly string[]): Promise<ListedRecord[]> {
     const rows = await this.#deps.db.query(recordsOf, [board.id, expiry, ownerIds]);
-    return (board.descending ? rows.reverse() : rows).map(toListed);
+    return (board.descending ? rows.reverse() : rows).map((row) => new ListedRecord(row));
   }
 }
 
@@ -307,7 +307,7 @@ function sliceAround(
 ): Slice {
   const [first, last] = [rows[0], rows.at(-1)];
   if (first === undefined || last === undefined) return emptySlice;
-  const records = rows.map(toListed);
+  const records = rows.map((row) => new ListedRecord(row));
   const shownAbove = -first.place;
   const rank = first.above < limit ? first.above + 1 : ownerRank;
   const firstRank = rank === 0 ? 0 : Math.max(1, rank - shownAbove);
