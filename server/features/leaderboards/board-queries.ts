@@ -92,3 +92,9 @@ export const boardsWithoutReset = sql<{ id: string }>(
    ORDER BY id LIMIT $3`,
   'read',
 );
+
+export const openJob = sql<{ period: string }>(
+  'boards_open_job',
+  'SELECT period FROM muster_job WHERE kind = $1 AND subject = $2 AND period = $3 AND state = 0',
+  'read',
+);

@@ -3,6 +3,7 @@ import type { DatabaseTime } from '../../store/database-time.ts';
 import type { Queryable } from '../../store/transaction.ts';
 import type { JobRun, Jobs } from '../jobs/index.ts';
 import { type Board, isTournament } from './board.ts';
+import { openJob } from './board-queries.ts';
 import { type Boards, boardJobs } from './boards.ts';
 
 /** A leaderboard at the end of one of its periods. */
@@ -92,12 +93,16 @@ export class ResetJobs {
     }
   }
 
-  /** Makes the job of that reset or, if it has an outcome already, of the next one that has none. */
+  /**
+   * Makes the job of that reset or, if it has an outcome already, of the next one that has none. If it is there already,
+   * so is the rest of the chain.
+   */
   async #planAt(tx: Queryable, board: Board, second: number): Promise<void> {
     const payload = JSON.stringify({ created: board.createdAt });
     for (let at = second; at !== 0; at = board.resets.next(at)) {
       const id = { kind: boardJobs.reset, subject: board.id, period: String(at) };
       if (await this.#deps.jobs.schedule(tx, { ...id, dueMs: at * 1000, payload })) return;
+      if ((await tx.query(openJob, [id.kind, id.subject, id.period])).length > 0) return;
     }
   }
 
