@@ -10,6 +10,7 @@ import {
   type RecordRow,
   type Records,
   staleBoard,
+  type WrittenRecord,
 } from '../leaderboards/index.ts';
 import { isJoinable, isWritable, type Period, periodAt } from './periods.ts';
 import { attempts, entrances, type OwnerKind, sizeConstraint, standing } from './record-queries.ts';
@@ -34,16 +35,6 @@ export interface Entry {
   readonly tournamentId: string;
   readonly ownerId: string;
   readonly username: string;
-}
-
-/** A record as it was written, or found. */
-export interface WrittenRecord {
-  readonly board: Board;
-  /** Unix seconds, 0: never. */
-  readonly expiry: number;
-  readonly row: RecordRow;
-  /** 0: not known. */
-  readonly rank: bigint;
 }
 
 interface Dependencies {

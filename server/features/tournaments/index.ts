@@ -7,7 +7,7 @@ import { tournamentMethods } from './methods.ts';
 import { Tournaments } from './tournaments.ts';
 
 export type { NewTournament } from './creation.ts';
-export type { Entry, ScoreSubmission, WrittenRecord } from './entries.ts';
+export type { Entry, ScoreSubmission } from './entries.ts';
 export type { TournamentHandler, TournamentNotice } from './life-jobs.ts';
 export type { TournamentListRequest, TournamentPage } from './listing.ts';
 export { type Period, periodAt } from './periods.ts';

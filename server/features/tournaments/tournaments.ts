@@ -12,9 +12,10 @@ import {
   type Records,
   staleBoard,
   versionOf,
+  type WrittenRecord,
 } from '../leaderboards/index.ts';
 import { type NewTournament, toNewBoard } from './creation.ts';
-import { Entries, type Entry, found, type ScoreSubmission, type WrittenRecord } from './entries.ts';
+import { Entries, type Entry, found, type ScoreSubmission } from './entries.ts';
 import type { LifeJobs, TournamentHandler } from './life-jobs.ts';
 import { listTournaments, type TournamentListRequest, type TournamentPage } from './listing.ts';
 import { isJoinable, isReset, periodAt } from './periods.ts';

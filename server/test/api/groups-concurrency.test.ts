@@ -6,6 +6,7 @@ import { Random } from '../../testing/random.ts';
 import { serverKinds, startTestServer, type TestServer } from '../../testing/server.ts';
 import type { Envelope } from '../../testing/socket.ts';
 import { quiet } from '../../testing/store.ts';
+import { createUsers } from '../../testing/users.ts';
 import { GroupClient, overRest, State, toTargets } from './groups-support.ts';
 
 // Many who come, go and change at once: on one node, and on two that share the database.
@@ -26,12 +27,6 @@ const groupById = sql<{ edge_count: number; max_count: number }>(
   'test_group_by_id',
   'SELECT edge_count, max_count FROM groups WHERE id = $1',
   'read',
-);
-const insertUsers = sql<{ id: string }>(
-  'test_insert_users',
-  `INSERT INTO users (id, username)
-   SELECT id, id::text FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, $1::int)) AS n RETURNING id`,
-  'write',
 );
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
@@ -202,7 +197,7 @@ describe.each(serverKinds)('groups under load on %s', (kind) => {
     const [owner] = (await newClients(1)) as [GroupClient];
     const { groups } = server.features.groups;
     const group = await owner.create({ max_count: 20_000 });
-    const ids = (await db.query(insertUsers, [10_500])).map(({ id }) => id);
+    const ids = await createUsers(db, 10_500);
     const [members, strangers] = [ids.slice(0, 10_000), ids.slice(10_000)];
     for (let at = 0; at < members.length; at += 5000) {
       await groups.addUsers(group.id, members.slice(at, at + 5000), null);

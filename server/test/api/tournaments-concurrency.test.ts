@@ -5,6 +5,7 @@ import { sql } from '../../store/sql.ts';
 import { Random } from '../../testing/random.ts';
 import { serverKinds, startTestServer, type TestServer } from '../../testing/server.ts';
 import { quiet } from '../../testing/store.ts';
+import { createUsers } from '../../testing/users.ts';
 import { Competitor, createTournament, tournamentsOf } from './tournaments-support.ts';
 
 // Attempts and sizes are exact, whoever comes at the same time: on one node, and on two that share the database.
@@ -18,12 +19,6 @@ const storedSize = sql<{ size: number }>(
   'test_stored_size',
   'SELECT size FROM muster_tournament_size WHERE leaderboard_id = $1',
   'read',
-);
-const insertUsers = sql<{ id: string }>(
-  'test_insert_competitors',
-  `INSERT INTO users (id, username)
-   SELECT id, id::text FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, $1::int)) AS n RETURNING id`,
-  'write',
 );
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
@@ -43,7 +38,7 @@ describe.each(serverKinds)('tournaments under load on %s', (kind) => {
   });
 
   const create = (fields: Partial<NewTournament> = {}) => createTournament(server, fields);
-  const newOwners = async (count: number) => (await db.query(insertUsers, [count])).map(({ id }) => id);
+  const newOwners = (count: number) => createUsers(db, count);
   const submission = (tournamentId: string, ownerId: string, score: bigint) => ({
     ...{ tournamentId, ownerId, username: null, score, subscore: 0n, metadata: null, operator: null },
   });
