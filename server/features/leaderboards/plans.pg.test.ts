@@ -91,8 +91,7 @@ const pages: [Statement<unknown>, () => Param[]][] = [
 ];
 
 const others: [Statement<unknown>, () => Param[]][] = [
-  [recordsAround.ascending, () => ['board3', 0, owner, 10, 5]],
-  [recordsAround.descending, () => ['board3', 0, owner, 10, 5]],
+  [recordsAround, () => ['board3', 0, owner, 10]],
   [recordsOf, () => ['board3', 0, [owner, zero]]],
   [recordOf, () => ['board3', 0, owner]],
   [deleteRecord, () => ['board3', 0, owner, createdAt]],
@@ -133,7 +132,7 @@ describe.each(['force_custom_plan', 'force_generic_plan'])('with %s', (mode) => 
   });
 
   it('the neighbours of an owner are two walks along the primary key', async () => {
-    const plan = await show(recordsAround.descending, ['board3', 0, owner, 10, 5]);
+    const plan = await show(recordsAround, ['board3', 0, owner, 10]);
     expect(plan).toContain('Index Scan using leaderboard_record_pkey');
     expect(plan).toContain('Index Scan Backward using leaderboard_record_pkey');
     expect(plan.match(/ROW\(score, subscore, owner_id\) [<>] ROW\(own/g)).toHaveLength(2);

@@ -75,49 +75,28 @@ const pageAfter = (direction: Direction) =>
 export const firstRecords = { up: firstPage('up'), down: firstPage('down') };
 export const recordsAfter = { up: pageAfter('up'), down: pageAfter('down') };
 
-/** A record near an owner's. */
+/** A record near an owner's: above it (1), the owner's own (0), below (-1), by the order of the scores. */
 export interface NeighbourRow extends ListedRow {
-  /** 0 for the owner, -1 for the one above, 1 for the one below. */
-  place: number;
-  /** How many there are on each side, as far as was looked. */
-  above: number;
-  below: number;
+  side: number;
 }
 
-const neighbours = (direction: Direction, side: 'above' | 'below'): string =>
-  `SELECT ${side === 'above' ? '-' : ''}(row_number() OVER (ORDER BY ${sorted(direction)}))::INT AS place, r.*
-   FROM own, LATERAL (
-     SELECT ${ofR} FROM leaderboard_record r
+const neighbours = (direction: Direction): string =>
+  `SELECT ${direction === 'up' ? 1 : -1} AS side, near.* FROM own, LATERAL (
+     SELECT ${listed} FROM leaderboard_record r
      WHERE ${inPeriod} AND (r.score, r.subscore, r.owner_id) ${beyond(direction)} (own.score, own.subscore, own.owner_id)
      ORDER BY ${sorted(direction)} LIMIT $4
-   ) r`;
+   ) near`;
 
-// The record of an owner ($3) among its neighbours, $4 of them in all, from above to below; none when there is none. Half
-// of them ($5) stand below, more where there are not as many above, and the other way round.
-const around = (board: 'ascending' | 'descending') =>
-  sql<NeighbourRow>(
-    `records_around_${board}`,
-    `WITH own AS (SELECT ${ofR} FROM leaderboard_record r WHERE r.owner_id = $3 AND ${inPeriod}),
-     near AS (
-       SELECT 0 AS place, ${ofR} FROM own r
-       UNION ALL (${neighbours(board === 'descending' ? 'up' : 'down', 'above')})
-       UNION ALL (${neighbours(board === 'descending' ? 'down' : 'up', 'below')})
-     ),
-     sides AS (
-       SELECT (count(*) FILTER (WHERE place < 0))::INT AS above, (count(*) FILTER (WHERE place > 0))::INT AS below FROM near
-     ),
-     shown AS (
-       SELECT above, below, LEAST(below, CASE WHEN above < $5::int THEN $4::int - 1 - above ELSE $5::int END) AS last
-       FROM sides
-     )
-     SELECT r.place, shown.above, shown.below, ${listed} FROM near r, shown
-     WHERE r.place <= shown.last
-       AND r.place >= -CASE WHEN shown.above < $5::int THEN shown.above ELSE $4::int - 1 - shown.last END
-     ORDER BY r.place`,
-    'read',
-  );
-
-export const recordsAround = { ascending: around('ascending'), descending: around('descending') };
+// The record of an owner ($3) with up to $4 records on each side, the nearest first on each; none when there is none. That
+// is twice of what is shown, which is cheaper than to have PostgreSQL find out which: 70 instead of 105 us of its time.
+export const recordsAround = sql<NeighbourRow>(
+  'records_around',
+  `WITH own AS (SELECT ${ofR} FROM leaderboard_record r WHERE r.owner_id = $3 AND ${inPeriod})
+   SELECT 0 AS side, ${listed} FROM own r
+   UNION ALL (${neighbours('down')})
+   UNION ALL (${neighbours('up')})`,
+  'read',
+);
 
 // Those of some owners.
 export const recordsOf = sql<ListedRow>(

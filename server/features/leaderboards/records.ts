@@ -71,6 +71,8 @@ export class Records {
   readonly #deps: Dependencies;
   readonly #unranked: ReadonlySet<string>;
   readonly #noRanks: boolean;
+  /** First pages that are to be read at the end of this turn. */
+  readonly #firstPages = new Map<string, Promise<RecordPage>>();
 
   constructor(deps: Dependencies) {
     this.#deps = deps;
@@ -151,6 +153,36 @@ export class Records {
     const after = cursor === '' ? null : readCursor(cursor, board.id, expiry);
     if (cursor !== '' && after === null) throw invalidArgument(badCursor);
     if (expiry < minExpiry || expiry > maxExpiry) return emptyPage(board, expiry);
+    if (cursor === '' && ownerIds.length === 0 && limit !== null) return await this.#firstPage(board, expiry, limit);
+    return await this.#readPage(board, expiry, ownerIds, limit, after);
+  }
+
+  /**
+   * What most who look at a board look at. Those who ask in the same turn of the event loop share one answer, which is read
+   * after the last of them has asked.
+   */
+  #firstPage(board: Board, expiry: number, limit: number): Promise<RecordPage> {
+    const key = `${limit} ${expiry} ${board.createdAt} ${board.id}`;
+    let page = this.#firstPages.get(key);
+    if (page === undefined) {
+      page = new Promise((resolve) => {
+        setImmediate(() => {
+          this.#firstPages.delete(key);
+          resolve(this.#readPage(board, expiry, [], limit, null));
+        });
+      });
+      this.#firstPages.set(key, page);
+    }
+    return page;
+  }
+
+  async #readPage(
+    board: Board,
+    expiry: number,
+    ownerIds: readonly string[],
+    limit: number | null,
+    after: ReturnType<typeof readCursor>,
+  ): Promise<RecordPage> {
     const isRanked = this.isRanked(board, expiry);
     const period = periodOf(board, expiry);
     const [page, ownerRecords, ownerRanks, rankCount] = await Promise.all([
@@ -173,13 +205,7 @@ export class Records {
     const period = periodOf(board, expiry);
     const { db } = this.#deps;
     const [rows, rankOf, rankCount] = await Promise.all([
-      db.query(recordsAround[board.descending ? 'descending' : 'ascending'], [
-        board.id,
-        expiry,
-        ownerId,
-        limit,
-        Math.floor(limit / 2),
-      ]),
+      db.query(recordsAround, [board.id, expiry, ownerId, limit]),
       isRanked ? this.#ranksOf(period, [ownerId]) : noRanks,
       isRanked ? this.#count(period) : 0n,
     ]);
@@ -297,7 +323,11 @@ function rankAt({ direction, rank }: { direction: string; rank: number }, count:
   return direction === 'next' ? rank + 1 : Math.max(2, rank - count);
 }
 
-/** @param rows what is shown, with how many there are on each side up to the limit. */
+/**
+ * Which of the neighbours are shown: half of the limit below the owner, the rest above, and more of one side where the
+ * other has too few.
+ * @param rows the owner and up to `limit` records of each side, the nearest first.
+ */
 function sliceAround(
   board: Board,
   expiry: number,
@@ -305,14 +335,21 @@ function sliceAround(
   limit: number,
   ownerRank: number,
 ): Slice {
-  const [first, last] = [rows[0], rows.at(-1)];
-  if (first === undefined || last === undefined) return emptySlice;
-  const records = rows.map((row) => new ListedRecord(row));
-  const shownAbove = -first.place;
-  const rank = first.above < limit ? first.above + 1 : ownerRank;
+  const own = rows.find(({ side }) => side === 0);
+  if (own === undefined) return emptySlice;
+  const aboveSide = board.descending ? 1 : -1;
+  const above = rows.filter(({ side }) => side === aboveSide);
+  const below = rows.filter(({ side }) => side === -aboveSide);
+  const half = Math.floor(limit / 2);
+  const isAtTop = above.length < half;
+  const shownBelow = Math.min(below.length, isAtTop ? limit - 1 - above.length : half);
+  const shownAbove = isAtTop ? above.length : Math.min(above.length, limit - 1 - shownBelow);
+  const shown = [...above.slice(0, shownAbove).reverse(), own, ...below.slice(0, shownBelow)];
+  const records = shown.map((row) => new ListedRecord(row));
+  const rank = above.length < limit ? above.length + 1 : ownerRank;
   const firstRank = rank === 0 ? 0 : Math.max(1, rank - shownAbove);
-  const prev = first.above > shownAbove;
-  const next = first.below > last.place;
+  const prev = above.length > shownAbove;
+  const next = below.length > shownBelow;
   return { records, firstRank, ...cursorsOf(board, expiry, records, firstRank, next, prev) };
 }
 
