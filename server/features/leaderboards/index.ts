@@ -1,4 +1,6 @@
 import { subsystem } from '../../platform/log.ts';
+import type { Database } from '../../store/database.ts';
+import { exportRows } from '../export-items.ts';
 import type { Feature, FeatureKit } from '../feature.ts';
 import type { Jobs } from '../jobs/index.ts';
 import type { Ranks } from '../ranks/index.ts';
@@ -8,8 +10,10 @@ import { LeaderboardRecords } from './leaderboard-records.ts';
 import { Leaderboards } from './leaderboards.ts';
 import { leaderboardMethods } from './methods.ts';
 import { ResetPlanner } from './planner.ts';
+import { recordsOfUser } from './record-queries.ts';
 import { Records } from './records.ts';
 import { ResetJobs } from './reset-jobs.ts';
+import { toRecord } from './wire.ts';
 
 export { type Board, defaultMaxNumScore, isTournament, type NewBoard, noMaxSize, Operator } from './board.ts';
 export { type Boards, boardJobs, type CreatedBoard, staleBoard } from './boards.ts';
@@ -61,8 +65,18 @@ export function createLeaderboards(kit: FeatureKit, { ranks, jobs, tournamentExp
     boards,
     records,
     planner,
-    userData: { erase: (tx, userId) => records.erase(tx, userId) },
+    userData: {
+      erase: (tx, userId) => records.erase(tx, userId),
+      lists: [{ key: 'leaderboard_records', items: (userId) => exportRecords(db, userId) }],
+    },
     start: () => boards.start(),
     stop: () => boards.stop(),
   };
+}
+
+/** Without ranks: they would be those of another moment. */
+function exportRecords(db: Database, userId: string): AsyncIterable<string> {
+  return exportRows(db, recordsOfUser, userId, 'nakama.api.LeaderboardRecord', (row) =>
+    toRecord(row.leaderboard_id, row.expiry_time.seconds, row, 0),
+  );
 }

@@ -20,6 +20,7 @@ import {
   recordsAfter,
   recordsAround,
   recordsOf,
+  recordsOfUser,
 } from './record-queries.ts';
 import { statementOf } from './write-queries.ts';
 
@@ -96,6 +97,7 @@ const others: [Statement<unknown>, () => Param[]][] = [
   [recordOf, () => ['board3', 0, owner]],
   [deleteRecord, () => ['board3', 0, owner, createdAt]],
   [eraseRecordsOf, () => [owner]],
+  [recordsOfUser, () => [owner]],
   [statementOf(descending, 0, 'user'), writeParams],
   [statementOf(descending, 1, 'any'), writeParams],
   [boardById, () => ['board3']],

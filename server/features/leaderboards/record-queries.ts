@@ -151,3 +151,17 @@ export const eraseRecordsOf = sql<ErasedRow>(
      AND (gone.expiry_time = to_timestamp(0) OR gone.expiry_time > clock_timestamp())`,
   'write',
 );
+
+/** A record with what says where it belongs. */
+export interface PlacedRow extends RecordRow {
+  leaderboard_id: string;
+  expiry_time: Instant;
+}
+
+// All that a user ($1) has in any board, for the export.
+export const recordsOfUser = sql<PlacedRow>(
+  'records_of_user',
+  `SELECT r.leaderboard_id, r.expiry_time, ${ofR} FROM leaderboard_record r WHERE r.owner_id = $1
+   ORDER BY r.expiry_time, r.leaderboard_id`,
+  'read',
+);

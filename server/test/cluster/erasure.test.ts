@@ -99,6 +99,9 @@ describe.skipIf(!redisAvailable)('a user who is erased', () => {
       { userId: player.id, changeset: { coins: 5n } },
       { updateLedger: true, key: crypto.randomUUID() },
     );
+    const { leaderboards } = featuresOf(one()).leaderboards;
+    await leaderboards.create({ id: 'erasure', resetSchedule: '0 0 1 1 *', enableRanks: true });
+    for (const { id } of [player, other]) await leaderboards.writeRecord('erasure', { ownerId: id, score: 7n });
     // One group of its own, and one that it made and gave to the other.
     for (const name of ['own', 'given']) {
       const created = await request(one(), 'POST', '/v2/group', {
@@ -229,6 +232,7 @@ describe.skipIf(!redisAvailable)('a user who is erased', () => {
       messages: expect.arrayContaining([
         expect.objectContaining({ content: '{"by": "me"}', room_name: 'erased', sender_id: player.id }),
       ]),
+      leaderboard_records: [{ leaderboard_id: 'erasure', owner_id: player.id, score: '7', num_score: 1 }],
       notifications: expect.arrayContaining([expect.objectContaining({ subject: 'Hello', sender_id: other.id })]),
       wallet_ledgers: [{ user_id: player.id, changeset: '{"coins": 5}', metadata: '{}' }],
       purchases: expect.arrayContaining([expect.objectContaining({ product_id: 'gems_100', store: 1 })]),
