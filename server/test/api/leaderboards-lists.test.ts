@@ -216,7 +216,7 @@ describeDoors('lists of records', { time }, (doorway) => {
     }
   });
 
-  test('P15: periods that are over have positions, and no ranks', async () => {
+  test('P15, R4: periods that are over have positions, and no ranks', async () => {
     setTime(time, '2026-01-07T12:00:00');
     const id = await boardOf(3, { resetSchedule: '0 0 * * 1' });
     const ask = (request = {}) => player.list(id, { limit: 2, owner_ids: [ownerId(2), ownerId(3)], ...request });

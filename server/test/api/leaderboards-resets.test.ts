@@ -74,7 +74,7 @@ describe.each(serverKinds)('resets of leaderboards on %s', (kind) => {
     resets = [];
   });
 
-  test('H2s: tell which period has ended, one after the other, each once', async () => {
+  test('H2s, H6s: tell which period has ended, one after the other, each once', async () => {
     // Made in January, too.
     const prefix = newLeaderboardId();
     await db.execute(insertBoards, [prefix, '0 0 * * 1', 1]);
