@@ -197,6 +197,18 @@ describe('edges', () => {
     expect(daily.prev(tick - 0.5)).toBe(tick - 86_400);
   });
 
+  it('answers the same whatever was asked before', () => {
+    for (const text of ['@daily', '0 0 1 1 * 2026', '0 0 1,LW * *', '* * * * * * *', '0 0 30 2 *']) {
+      const schedule = parseSchedule(text);
+      const days = ['2025-12-31', '2026-01-01', '2026-01-31', '2026-01-02', '2026-01-30', '2025-12-30', '1970-01-01'];
+      for (const at of days.flatMap((day) => [sec(day), sec(day) - 1, sec(day) + 1, sec(day) + 0.5, sec(day) - 0.5])) {
+        expect([text, at, schedule.next(at)]).toEqual([text, at, parseSchedule(text).next(at)]);
+        expect([text, at, schedule.prev(at)]).toEqual([text, at, parseSchedule(text).prev(at)]);
+        expect([text, at, schedule.next(at)]).toEqual([text, at, parseSchedule(text).next(at)]);
+      }
+    }
+  });
+
   it('has nothing before 1970 and nothing after 2099', () => {
     const daily = parseSchedule('@daily');
     const last = sec('2099-12-31');

@@ -1,8 +1,9 @@
+import { Cron } from 'croner';
 import { invalidArgument } from './errors.ts';
 
 /**
- * When something recurs. Times are unix seconds, UTC; parts of seconds count as the second they are in. Cheap: about a
- * microsecond, and well below a millisecond when there is no such instant.
+ * When something recurs. Times are unix seconds, UTC; parts of seconds count as the second they are in. What is asked
+ * about the period of the question before costs nothing, anything else about a tenth of a millisecond.
  */
 export interface Schedule {
   /** The first instant after that second; null when there is none. */
@@ -24,17 +25,20 @@ export function parseSchedule(text: string): Schedule {
   if (words.length === 5) words.push('*');
   if (words.length === 6) words.unshift('0');
   const [second, minute, hour, date, month, weekday, year] = words as FieldTexts;
-  const ascending = (list: List): number[] => [...list.values].sort((a, b) => a - b);
-  const hours = ascending(readList(hour, fields.hour));
-  const minutes = ascending(readList(minute, fields.minute));
-  const seconds = ascending(readList(second, fields.second));
-  return new CronSchedule({
-    up: { hours, minutes, seconds },
-    down: { hours: hours.toReversed(), minutes: minutes.toReversed(), seconds: seconds.toReversed() },
-    days: new Days(date, weekday),
-    months: readList(month, fields.month).values,
-    years: readList(year, fields.year).values,
-  });
+  const time = [readList(second, fields.second), readList(minute, fields.minute), readList(hour, fields.hour)];
+  const dates = readList(date, fields.date, readDate);
+  const months = readList(month, fields.month);
+  const weekdays = readList(weekday, fields.weekday, readWeekday);
+  const rest = [months, weekdays, readList(year, fields.year)];
+  const lastDate = weekdays[0] === '*' ? longestOf(months) : 31;
+  // croner does not take the last workday in a list.
+  const choices = [dates.filter((entry) => entry === 'LW'), dates.filter((entry) => entry !== 'LW')];
+  return new CronSchedule(
+    choices
+      // It would look for a 30th of February through all years, for 20 ms.
+      .filter((entries) => entries.some((entry) => !(Number.parseInt(entry, 10) > lastDate)))
+      .map((entries) => [...time, entries, ...rest].join(' ')),
+  );
 }
 
 type FieldTexts = [string, string, string, string, string, string, string];
@@ -61,6 +65,8 @@ interface Field {
   readonly max: number;
   /** From `min` on; three letters do as well. */
   readonly names?: readonly string[];
+  /** What a star is to croner, where it is not just a star, which for years would have no end. */
+  readonly any?: string;
 }
 
 const fields = {
@@ -80,42 +86,45 @@ const fields = {
     max: 6,
     names: 'sunday monday tuesday wednesday thursday friday saturday'.split(' '),
   },
-  year: { name: 'year', min: 1970, max: 2099 },
+  year: { name: 'year', min: 1970, max: 2099, any: '1970-2099' },
 } as const satisfies Record<string, Field>;
 
-interface List {
-  readonly values: ReadonlySet<number>;
-  /** Without a bare `*` or `?`. */
-  readonly isRestricted: boolean;
-}
+const entryPattern = /^(?:(?<all>[*?])|(?:\*|(?<first>[a-z0-9]+)(?:-(?<last>[a-z0-9]+))?)(?:\/(?<step>\d{1,4}))?)$/;
 
-const entryPattern = /^(?:(?<all>[*?])|(?<first>[a-z0-9]+|\*)(?:-(?<last>[a-z0-9]+))?(?:\/(?<step>\d{1,4}))?)$/;
-
-/** @param special takes the entries that only this field has, and says whether it was one. */
-function readList(text: string, field: Field, special: (entry: string) => boolean = () => false): List {
-  const values = new Set<number>();
-  let isRestricted = true;
+/**
+ * The entries of a list as croner has them: numbers, and the specials of days. Beside a bare star nothing else counts,
+ * and only a star says to croner that the other field alone chooses days.
+ * @param special what the entries that only this field has are to croner; null for others.
+ */
+function readList(text: string, field: Field, special: (entry: string) => string | null = () => null): string[] {
   const entries = text.toLowerCase().split(',').filter(Boolean);
   if (entries.length === 0) throw badField(text, field);
-  for (const entry of entries) {
-    if (special(entry)) continue;
-    const parts = entryPattern.exec(entry)?.groups;
-    if (parts === undefined) throw badField(entry, field);
-    if (parts.all !== undefined) isRestricted = false;
-    for (const value of range(parts, entry, field)) values.add(value);
-  }
-  return { values, isRestricted };
+  const read = new Set(entries.flatMap((entry) => special(entry) ?? readRange(entry, field)));
+  return read.has('*') ? [field.any ?? '*'] : [...read];
 }
 
-function range(parts: Record<string, string | undefined>, entry: string, field: Field): number[] {
-  const isAll = parts.all !== undefined || parts.first === '*';
-  if (parts.first === '*' && parts.last !== undefined) throw badField(entry, field);
-  const first = isAll ? field.min : readValue(parts.first as string, field);
+function readDate(entry: string): string | null {
+  if (entry === 'l' || entry === 'lw') return entry.toUpperCase();
+  const day = /^(\d{1,2})w$/.exec(entry)?.[1];
+  return day === undefined ? null : `${readValue(day, fields.date)}W`;
+}
+
+function readWeekday(entry: string): string | null {
+  const [, last, nth, index] = /^(?:([a-z0-9]+)l|([a-z0-9]+)#([1-5]))$/.exec(entry) ?? [];
+  if (last !== undefined) return `${readValue(last, fields.weekday)}L`;
+  return nth === undefined ? null : `${readValue(nth, fields.weekday)}#${index}`;
+}
+
+function readRange(entry: string, field: Field): string[] {
+  const parts = entryPattern.exec(entry)?.groups;
+  if (parts === undefined) throw badField(entry, field);
+  if (parts.all !== undefined) return ['*'];
+  const first = parts.first === undefined ? field.min : readValue(parts.first, field);
   const step = parts.step === undefined ? 1 : Number(parts.step);
-  let last = isAll || parts.step !== undefined ? field.max : first;
+  let last = parts.first === undefined || parts.step !== undefined ? field.max : first;
   if (parts.last !== undefined) last = readValue(parts.last, field);
   if (step < 1 || step > field.max || last < first) throw badField(entry, field);
-  return Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, index) => first + index * step);
+  return Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, index) => String(first + index * step));
 }
 
 function readValue(text: string, field: Field): number {
@@ -129,165 +138,48 @@ function readValue(text: string, field: Field): number {
 
 const badField = (text: string, field: Field): Error => invalidArgument(`Bad ${field.name} "${text}" in a schedule.`);
 
-/** Bit of a day of the month. */
-const bit = (day: number): number => 1 << (day - 1);
-
-/** The two fields that choose days: where both are restricted, either will do. */
-class Days {
-  readonly #dates: List;
-  readonly #weekdays: List;
-  /** `15W`. */
-  readonly #nearest: number[] = [];
-  #last = false;
-  #lastWorkday = false;
-  /** `5L`: the weekdays. */
-  readonly #lastOf: number[] = [];
-  /** `5#3`: weekday and which. */
-  readonly #nth: [number, number][] = [];
-
-  constructor(date: string, weekday: string) {
-    this.#dates = readList(date, fields.date, (entry) => {
-      const day = /^(\d{1,2})w$/.exec(entry)?.[1];
-      if (day !== undefined) this.#nearest.push(readValue(day, fields.date));
-      else if (entry === 'l') this.#last = true;
-      else if (entry === 'lw') this.#lastWorkday = true;
-      else return false;
-      return true;
-    });
-    this.#weekdays = readList(weekday, fields.weekday, (entry) => {
-      const [, last, nth, index] = /^(?:([a-z0-9]+)l|([a-z0-9]+)#([1-5]))$/.exec(entry) ?? [];
-      if (last !== undefined) this.#lastOf.push(readValue(last, fields.weekday));
-      else if (nth !== undefined) this.#nth.push([readValue(nth, fields.weekday), Number(index)]);
-      else return false;
-      return true;
-    });
-  }
-
-  /** The days of a month that match, as bits. */
-  of(year: number, month: number): number {
-    const length = new Date(Date.UTC(year, month, 0)).getUTCDate();
-    const firstWeekday = new Date(Date.UTC(year, month - 1, 1)).getUTCDay();
-    const all = 0x7fffffff >>> (31 - length);
-    if (!this.#dates.isRestricted && !this.#weekdays.isRestricted) return all;
-    const byDate = this.#dates.isRestricted ? this.#byDate(firstWeekday, length) : 0;
-    const byWeekday = this.#weekdays.isRestricted ? this.#byWeekday(firstWeekday, length) : 0;
-    return (byDate | byWeekday) & all;
-  }
-
-  #byDate(firstWeekday: number, length: number): number {
-    let days = 0;
-    for (const day of this.#dates.values) days |= bit(day);
-    if (this.#last) days |= bit(length);
-    if (this.#lastWorkday) days |= bit(nearestWorkday(length, firstWeekday, length));
-    for (const day of this.#nearest) if (day <= length) days |= bit(nearestWorkday(day, firstWeekday, length));
-    return days;
-  }
-
-  #byWeekday(firstWeekday: number, length: number): number {
-    const firstOf = (weekday: number): number => 1 + ((weekday - firstWeekday + 7) % 7);
-    let days = 0;
-    for (const weekday of this.#weekdays.values)
-      for (let day = firstOf(weekday); day <= length; day += 7) days |= bit(day);
-    for (const [weekday, index] of this.#nth) {
-      const day = firstOf(weekday) + (index - 1) * 7;
-      if (day <= length) days |= bit(day);
-    }
-    for (const weekday of this.#lastOf) days |= bit(firstOf(weekday) + 7 * Math.floor((length - firstOf(weekday)) / 7));
-    return days;
-  }
+/** The days of the longest of these months. */
+function longestOf(months: readonly string[]): number {
+  if (months[0] === '*') return 31;
+  return Math.max(...months.map((month) => new Date(Date.UTC(2000, Number(month), 0)).getUTCDate()));
 }
 
-/** Monday to Friday nearest to that day, in its month. */
-function nearestWorkday(day: number, firstWeekday: number, length: number): number {
-  const weekday = (firstWeekday + day - 1) % 7;
-  if (weekday === 6) return day > 1 ? day - 1 : day + 2;
-  if (weekday === 0) return day < length ? day + 1 : day - 2;
-  return day;
-}
-
-interface Times {
-  readonly hours: readonly number[];
-  readonly minutes: readonly number[];
-  readonly seconds: readonly number[];
-}
-
-interface Parts {
-  readonly up: Times;
-  readonly down: Times;
-  readonly days: Days;
-  readonly months: ReadonlySet<number>;
-  readonly years: ReadonlySet<number>;
-}
-
-const daySec = 86_400;
 const endOfYears = Date.UTC(fields.year.max + 1, 0, 1) / 1000;
-/** Months since year 0: as many as a search ever looks at. */
-const monthRange = { min: fields.year.min * 12, max: fields.year.max * 12 + 11 };
 
-/** Only UTC functions of Date here: the time zone of the process does not matter. */
 class CronSchedule implements Schedule {
-  readonly #parts: Parts;
+  readonly #patterns: readonly string[];
+  /**
+   * The instants around the last question, infinite where there is none: nearly all questions are about one period, and
+   * that there is no more is not looked for again.
+   */
+  #period = { from: Number.POSITIVE_INFINITY, until: Number.NEGATIVE_INFINITY };
 
-  constructor(parts: Parts) {
-    this.#parts = parts;
+  /** @param patterns of croner; any of them will do. */
+  constructor(patterns: readonly string[]) {
+    this.#patterns = patterns;
   }
 
   next(afterSec: number): number | null {
-    return this.#search(Math.max(Math.floor(afterSec) + 1, 0), 1);
+    const { until } = this.#periodOf(Math.floor(afterSec));
+    return Number.isFinite(until) ? until : null;
   }
 
   prev(beforeSec: number): number | null {
-    return this.#search(Math.min(Math.floor(beforeSec), endOfYears) - 1, -1);
+    const { from } = this.#periodOf(Math.floor(beforeSec) - 1);
+    return Number.isFinite(from) ? from : null;
   }
 
-  /** The first instant at or after `fromSec`, or, with step -1, the last at or before it. */
-  #search(fromSec: number, step: 1 | -1): number | null {
-    if (!(fromSec >= 0 && fromSec < endOfYears)) return null;
-    const times = step === 1 ? this.#parts.up : this.#parts.down;
-    const midnight = Math.floor(fromSec / daySec) * daySec;
-    const date = new Date(midnight * 1000);
-    const today = bit(date.getUTCDate());
-    const firstMonth = date.getUTCFullYear() * 12 + date.getUTCMonth();
-    const time = (this.#daysOf(firstMonth) & today) === 0 ? null : timeFrom(times, fromSec - midnight, step);
-    if (time !== null) return midnight + time;
-    for (let month = firstMonth; month >= monthRange.min && month <= monthRange.max; month += step) {
-      let days = this.#daysOf(month);
-      if (month === firstMonth) days &= step === 1 ? ~(today | (today - 1)) : today - 1;
-      if (days === 0) continue;
-      const day = 32 - Math.clz32(step === 1 ? days & -days : days);
-      return (
-        Date.UTC(Math.floor(month / 12), month % 12, day) / 1000 +
-        (timeFrom(times, step === 1 ? 0 : daySec - 1, step) ?? 0)
-      );
-    }
-    return null;
+  #periodOf(second: number): { readonly from: number; readonly until: number } {
+    if (this.#period.from <= second && second < this.#period.until) return this.#period;
+    const at = Math.min(Math.max(second, -1), endOfYears);
+    // Not kept: each has 80 KB, for ten thousand years.
+    const crons = this.#patterns.map((pattern) => new Cron(pattern, { mode: '7-part', utcOffset: 0 }));
+    const last = crons.flatMap((cron) => cron.previousRuns(1, new Date((at + 1) * 1000)));
+    const next = crons.flatMap((cron) => cron.nextRun(new Date(at * 1000)) ?? []);
+    this.#period = {
+      from: Math.max(...last.map((date) => date.getTime() / 1000)),
+      until: Math.min(...next.map((date) => date.getTime() / 1000)),
+    };
+    return this.#period;
   }
-
-  #daysOf(month: number): number {
-    const { days, months, years } = this.#parts;
-    const year = Math.floor(month / 12);
-    const monthOfYear = (month % 12) + 1;
-    return years.has(year) && months.has(monthOfYear) ? days.of(year, monthOfYear) : 0;
-  }
-}
-
-/** The first time of day, in seconds, from there in that direction. */
-function timeFrom({ hours, minutes, seconds }: Times, fromSec: number, step: 1 | -1): number | null {
-  const fromHour = Math.floor(fromSec / 3600);
-  const fromMinute = Math.floor(fromSec / 60) % 60;
-  const fromSecond = fromSec % 60;
-  const at = (hour: number, minute: number, second: number): number => hour * 3600 + minute * 60 + second;
-  const [firstMinute = 0] = minutes;
-  const [firstSecond = 0] = seconds;
-  for (const hour of hours) {
-    if ((hour - fromHour) * step < 0) continue;
-    if (hour !== fromHour) return at(hour, firstMinute, firstSecond);
-    for (const minute of minutes) {
-      if ((minute - fromMinute) * step < 0) continue;
-      if (minute !== fromMinute) return at(hour, minute, firstSecond);
-      const second = seconds.find((one) => (one - fromSecond) * step >= 0);
-      if (second !== undefined) return at(hour, minute, second);
-    }
-  }
-  return null;
 }

@@ -6,9 +6,6 @@ import type { Schedule } from '../../platform/cron.ts';
  */
 export class Resets {
   readonly #schedule: Schedule | null;
-  /** The period of the last question: nearly all are about the present one. */
-  #from = Number.POSITIVE_INFINITY;
-  #until = 0;
 
   constructor(schedule: Schedule | null) {
     this.#schedule = schedule;
@@ -16,13 +13,7 @@ export class Resets {
 
   /** The first one after `second`. */
   next(second: number): number {
-    if (this.#schedule === null) return 0;
-    if (second >= this.#from && second < this.#until) return this.#until;
-    const next = this.#schedule.next(second);
-    if (next === null) return 0;
-    this.#from = second;
-    this.#until = next;
-    return next;
+    return this.#schedule?.next(second) ?? 0;
   }
 
   /** The last one before `second`. */

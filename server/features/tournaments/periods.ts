@@ -63,9 +63,7 @@ export function plannedPeriod(rule: PeriodRule, now: number): Omit<Period, 'ende
 
 /** The tick that opens the window of `now`. */
 function tickFor(schedule: Schedule, startTime: number, now: number): number {
-  // The second after the last one before, if it is a tick.
-  const isTick = schedule.next(now - 1) === now;
-  const first = now < startTime ? schedule.next(startTime) : isTick ? now : schedule.prev(now);
+  const first = now < startTime ? schedule.next(startTime) : schedule.prev(now + 1);
   return first ?? schedule.prev(now) ?? schedule.next(now) ?? startTime;
 }
 
