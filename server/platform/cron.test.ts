@@ -179,10 +179,10 @@ describe('edges', () => {
         expect([text, schedule.next(at), schedule.prev(at)]).toEqual([text, null, null]);
       }
     }
-    // Every month of all years is looked at, at most once, and no day.
+    // Such dates are seen while reading: no month is looked at.
     const looks = vi.spyOn(Date, 'UTC');
     parseSchedule('0 0 31W 2,4,6 *').next(0);
-    expect(looks.mock.calls.length).toBeLessThan(130 * 12 * 3);
+    expect(looks.mock.calls.length).toBeLessThan(10);
     looks.mockRestore();
   });
 
