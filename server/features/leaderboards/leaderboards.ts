@@ -7,6 +7,7 @@ import { type Board, isTournament } from './board.ts';
 import type { Boards } from './boards.ts';
 import { checkedLeaderboard, type NewLeaderboard, parseOperator } from './creation.ts';
 import type { LeaderboardRecords, WrittenRecord } from './leaderboard-records.ts';
+import { maxAround } from './record-queries.ts';
 import type { RecordPage, Records } from './records.ts';
 import type { ResetHandler, ResetJobs } from './reset-jobs.ts';
 import { badMetadata } from './wording.ts';
@@ -43,7 +44,6 @@ interface Dependencies {
 const cursorKind = 'leaderboard';
 const maxPageOfBoards = 100;
 const maxPageOfRecords = 10_000;
-const maxAround = 100;
 
 /**
  * What game code does with leaderboards (spec: leaderboards-tournaments.md, sections 6 and 18). Failures carry the texts

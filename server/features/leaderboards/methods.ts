@@ -5,11 +5,11 @@ import { isJsonObject } from '../../platform/json-object.ts';
 import { api, type Method } from '../../wire/method.ts';
 import type { Operator } from './board.ts';
 import type { LeaderboardRecords } from './leaderboard-records.ts';
+import { maxAround } from './record-queries.ts';
 import { toRecord, toRecordList } from './wire.ts';
 import { badMetadata } from './wording.ts';
 
 const maxListLimit = 1000;
-const maxAroundLimit = 100;
 const defaultLimit = 1;
 /** Owners whose records one call may ask for. */
 const maxOwners = 10_000;
@@ -58,7 +58,7 @@ export function leaderboardMethods(records: LeaderboardRecords): Method[] {
     api('ListLeaderboardRecordsAroundOwner', { auth: 'session' }, async (_, request) => {
       const { leaderboard_id: id, cursor } = request;
       requireId(id);
-      const limit = parseLimit(request.limit?.value ?? defaultLimit, maxAroundLimit);
+      const limit = parseLimit(request.limit?.value ?? defaultLimit, maxAround);
       const ownerId = parseOwner(request.owner_id);
       const page = await records.around(id, { ownerId, limit, cursor, expiry: toSeconds(request.expiry) }, 'client');
       return toRecordList(page);

@@ -78,6 +78,19 @@ async function planOf(statement: Statement<unknown>, params: readonly Param[], m
   }
 }
 
+/** What PostgreSQL takes for the sixth execution and those that follow: a plan for all, or one that is made each time. */
+async function isPlannedOnce(statement: Statement<unknown>, params: readonly Param[]): Promise<boolean> {
+  await client.query('SET plan_cache_mode = auto');
+  await client.query(`PREPARE plan AS ${statement.text}`);
+  try {
+    for (let i = 0; i < 6; i++) await client.query(`EXECUTE plan(${params.map(literal).join(', ')})`);
+    const { rows } = await client.query("SELECT generic_plans FROM pg_prepared_statements WHERE name = 'plan'");
+    return rows[0].generic_plans > 0;
+  } finally {
+    await client.query('DEALLOCATE plan');
+  }
+}
+
 const zero = '00000000-0000-0000-0000-000000000000';
 const descending = { descending: true } as Board;
 const position = (): Param[] => [500, 3, owner];
@@ -138,5 +151,10 @@ describe.each(['force_custom_plan', 'force_generic_plan'])('with %s', (mode) => 
     expect(plan).toContain('Index Scan using leaderboard_record_pkey');
     expect(plan).toContain('Index Scan Backward using leaderboard_record_pkey');
     expect(plan.match(/ROW\(score, subscore, owner_id\) [<>] ROW\(own/g)).toHaveLength(2);
+    expect(plan).not.toContain('Sort');
   });
+});
+
+it.each([1, 10, 100])('a page of %i around an owner is not planned anew each time', async (limit) => {
+  expect(await isPlannedOnce(recordsAround, ['board3', 0, owner, limit])).toBe(true);
 });
