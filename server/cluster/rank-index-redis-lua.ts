@@ -164,23 +164,20 @@ end
 return reply
 `;
 
-/** Arguments: instance, '1' for descending, owners. Reply: nil when not ready, or a rank for each, 0 for none. */
-const ranks = `
+/**
+ * Arguments: instance, '1' for descending, owners. Reply: nil when not ready; or how many entries there are, and a rank
+ * for each of the owners, 0 for none.
+ */
+const standings = `
 ${prelude}
 if not ready() then return false end
 local rank_command = ARGV[2] == '1' and 'ZREVRANK' or 'ZRANK'
-local reply = {}
+local reply = {entries}
 for i = 3, #ARGV do
   local value = redis.call('HGET', H, ARGV[i])
-  reply[i - 2] = value and #value > 11 and redis.call(rank_command, Z, member(value, ARGV[i])) + 1 or 0
+  reply[i - 1] = value and #value > 11 and redis.call(rank_command, Z, member(value, ARGV[i])) + 1 or 0
 end
 return reply
-`;
-
-/** Arguments: instance. Reply: nil when not ready, or how many entries there are. */
-const count = `
-${prelude}
-return ready() and entries
 `;
 
 /** Arguments: instance, first and last position, '1' for descending. Reply: nil when not ready, or members. */
@@ -300,8 +297,7 @@ return drop(KEYS[5], KEYS[6], ARGV[2], ARGV[3])
 
 export const rankScripts = {
   ranksApply: { lua: apply, numberOfKeys: 4 },
-  ranksOf: { lua: ranks, numberOfKeys: 4 },
-  ranksCount: { lua: count, numberOfKeys: 4 },
+  ranksStandings: { lua: standings, numberOfKeys: 4 },
   ranksSlice: { lua: slice, numberOfKeys: 4 },
   ranksSeen: { lua: seen, numberOfKeys: 4 },
   ranksBegin: { lua: begin, numberOfKeys: 7 },

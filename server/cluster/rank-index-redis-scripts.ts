@@ -11,8 +11,7 @@ interface Scripts {
   ranksApplyBuffer(
     ...args: [...Keys, ...Argument[]]
   ): Promise<[state: Buffer, detail?: unknown, ...results: unknown[]]>;
-  ranksOf(...args: [...Keys, ...Argument[]]): Promise<number[] | null>;
-  ranksCount(...args: [...Keys, instance: string]): Promise<number | null>;
+  ranksStandings(...args: [...Keys, ...Argument[]]): Promise<number[] | null>;
   ranksSliceBuffer(
     ...args: [...Keys, instance: string, first: string, last: string, descending: string]
   ): Promise<Buffer[] | null>;

@@ -78,14 +78,17 @@ describe.skipIf(!redisAvailable)('rank index in Redis', () => {
     if (descending) sorted.reverse();
     expect(await order(descending)).toEqual(sorted);
     const expected = new Map(sorted.map((owner, i) => [owner, BigInt(i + 1)]));
-    expect(await index.ranks(set, [...sorted, randomUUID()], descending)).toEqual(expected);
+    expect(await index.standings(set, [...sorted, randomUUID()], descending)).toEqual({
+      count: BigInt(sorted.length),
+      ranks: expected,
+    });
     expect(await index.at(set, 201n, descending)).toBeUndefined();
     expect(await index.at(set, 0n, descending)).toBeUndefined();
   });
 
   it('answers nothing without an index, and nothing out of one that is being built', async () => {
     const asked = () =>
-      Promise.all([index.ranks(set, [randomUUID()], true), index.count(set), index.at(set, 1n, true)]);
+      Promise.all([index.standings(set, [randomUUID()], true), index.count(set), index.at(set, 1n, true)]);
     expect(await asked()).toEqual([null, null, null]);
     expect(await index.apply(set, '', [put(entry(1n), { created: 1, writes: 1 })], true)).toEqual({ state: 'absent' });
     expect(await asked()).toEqual([null, null, null]);

@@ -9,6 +9,7 @@ import type {
   RankIndex,
   RankSet,
   SeenEntry,
+  Standings,
 } from './rank-index.ts';
 import {
   decodeMember,
@@ -156,23 +157,28 @@ export class RedisRankIndex implements RankIndex {
     }
   }
 
-  async ranks(set: RankSet, owners: readonly string[], descending: boolean): Promise<Map<string, bigint> | null> {
+  async standings(set: RankSet, owners: readonly string[], descending: boolean): Promise<Standings | null> {
+    const keys = this.#keys(encodeSet(set));
     const found = new Map<string, bigint>();
-    for (let start = 0; start < owners.length; start += this.#limits.owners) {
+    let count = 0;
+    let start = 0;
+    do {
       const part = owners.slice(start, start + this.#limits.owners);
       const ids = part.map(encodeOwner);
-      const ranks = await this.#run((redis) =>
-        redis.ranksOf(...this.#keys(encodeSet(set)), this.#link.instance, descending ? '1' : '0', ...ids),
+      const reply = await this.#run((redis) =>
+        redis.ranksStandings(...keys, this.#link.instance, descending ? '1' : '0', ...ids),
       );
-      if (ranks === null) return null;
+      if (reply === null) return null;
+      const [entries = 0, ...ranks] = reply;
+      count = entries;
       for (const [i, owner] of part.entries()) if (ranks[i]) found.set(owner, BigInt(ranks[i]));
-    }
-    return found;
+      start += part.length;
+    } while (start < owners.length);
+    return { count: BigInt(count), ranks: found };
   }
 
   async count(set: RankSet): Promise<bigint | null> {
-    const count = await this.#run((redis) => redis.ranksCount(...this.#keys(encodeSet(set)), this.#link.instance));
-    return count === null ? null : BigInt(count);
+    return (await this.standings(set, [], false))?.count ?? null;
   }
 
   async at(set: RankSet, rank: bigint, descending: boolean): Promise<string | undefined | null> {

@@ -63,6 +63,14 @@ export interface KnownIndex {
   readonly since: number;
 }
 
+/** What a set looks like at one moment. */
+export interface Standings {
+  /** How many entries there are. */
+  readonly count: bigint;
+  /** Of those of the owners that have one. */
+  readonly ranks: ReadonlyMap<string, bigint>;
+}
+
 export type ApplyReply =
   /** There is no index, so there is nothing to do. */
   | { readonly state: 'absent' }
@@ -91,8 +99,8 @@ export interface RankIndex {
   /** Applies changes in one step. `descending` is for the ranks only. */
   apply(set: RankSet, incarnation: string, changes: readonly RankChange[], descending: boolean): Promise<ApplyReply>;
 
-  /** Ranks of those of the owners that have an entry; null when there is no complete index. */
-  ranks(set: RankSet, owners: readonly string[], descending: boolean): Promise<Map<string, bigint> | null>;
+  /** Null when there is no complete index, as for all that follow. */
+  standings(set: RankSet, owners: readonly string[], descending: boolean): Promise<Standings | null>;
   count(set: RankSet): Promise<bigint | null>;
   /** The owner at a rank, from 1; undefined beyond the end. */
   at(set: RankSet, rank: bigint, descending: boolean): Promise<string | undefined | null>;

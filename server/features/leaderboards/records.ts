@@ -4,7 +4,7 @@ import type { Database } from '../../store/database.ts';
 import type { DatabaseTime } from '../../store/database-time.ts';
 import type { Queryable, Transaction } from '../../store/transaction.ts';
 import type { Instant } from '../../store/types.ts';
-import type { RankedRecord, RankPeriod, Ranks, RecordVersion, RemovedRecord } from '../ranks/index.ts';
+import type { RankedRecord, RankPeriod, Ranks, RecordVersion, RemovedRecord, Standings } from '../ranks/index.ts';
 import type { Board } from './board.ts';
 import { staleBoard } from './boards.ts';
 import { ListedRecord } from './listed-record.ts';
@@ -120,7 +120,12 @@ export class Records {
   /** The rank of an owner, 0 if it is not known or there is no record. */
   async rankOf(board: Board, expiry: number, ownerId: string): Promise<bigint> {
     if (!this.isRanked(board, expiry)) return 0n;
-    return (await this.#ranksOf(periodOf(board, expiry), [ownerId])).get(ownerId) ?? 0n;
+    try {
+      return (await this.#deps.ranks.of(periodOf(board, expiry), [ownerId])).get(ownerId) ?? 0n;
+    } catch (error) {
+      this.#deps.log.debug({ err: error, leaderboard: board.id }, 'no rank');
+      return 0n;
+    }
   }
 
   /** The record of an owner, or null. */
@@ -183,15 +188,12 @@ export class Records {
     limit: number | null,
     after: ReturnType<typeof readCursor>,
   ): Promise<RecordPage> {
-    const isRanked = this.isRanked(board, expiry);
-    const period = periodOf(board, expiry);
-    const [page, ownerRecords, ownerRanks, rankCount] = await Promise.all([
+    const [page, ownerRecords, standings] = await Promise.all([
       limit === null ? emptySlice : this.#slice(board, expiry, limit, after),
       ownerIds.length === 0 ? [] : this.#ownerRecords(board, expiry, ownerIds),
-      isRanked && ownerIds.length > 0 ? this.#ranksOf(period, ownerIds) : noRanks,
-      isRanked ? this.#count(period) : 0n,
+      this.#standings(board, expiry, ownerIds),
     ]);
-    return { board, expiry, ...page, ownerRecords, ownerRanks, rankCount };
+    return { board, expiry, ...page, ownerRecords, ownerRanks: standings.ranks, rankCount: standings.count };
   }
 
   /**
@@ -201,16 +203,12 @@ export class Records {
   async around(board: Board, expiry: number, ownerId: string, limit: number, cursor: string): Promise<RecordPage> {
     if (cursor !== '') return await this.list(board, expiry, { ownerIds: [], limit, cursor });
     if (expiry < minExpiry || expiry > maxExpiry) return emptyPage(board, expiry);
-    const isRanked = this.isRanked(board, expiry);
-    const period = periodOf(board, expiry);
-    const { db } = this.#deps;
-    const [rows, rankOf, rankCount] = await Promise.all([
-      db.query(recordsAround, [board.id, expiry, ownerId, limit]),
-      isRanked ? this.#ranksOf(period, [ownerId]) : noRanks,
-      isRanked ? this.#count(period) : 0n,
+    const [rows, { ranks, count }] = await Promise.all([
+      this.#deps.db.query(recordsAround, [board.id, expiry, ownerId, limit]),
+      this.#standings(board, expiry, [ownerId]),
     ]);
-    const slice = sliceAround(board, expiry, rows, limit, Number(rankOf.get(ownerId) ?? 0n));
-    return { board, expiry, ...slice, ownerRecords: [], ownerRanks: noRanks, rankCount };
+    const slice = sliceAround(board, expiry, rows, limit, Number(ranks.get(ownerId) ?? 0n));
+    return { board, expiry, ...slice, ownerRecords: [], ownerRanks: noRanks, rankCount: count };
   }
 
   /** A cursor whose page begins at a rank from 2 on; null when the board does not go so far, or has no ranks. */
@@ -263,23 +261,14 @@ export class Records {
     return { records, firstRank, ...cursorsOf(board, expiry, records, firstRank, next, prev) };
   }
 
-  // Ranks that cannot be told at present are left out: the records are there all the same.
-
-  async #ranksOf(period: RankPeriod, ownerIds: readonly string[]): Promise<ReadonlyMap<string, bigint>> {
+  /** Ranks that cannot be told at present are left out: the records are there all the same. */
+  async #standings(board: Board, expiry: number, ownerIds: readonly string[]): Promise<Standings> {
+    if (!this.isRanked(board, expiry)) return noStandings;
     try {
-      return await this.#deps.ranks.of(period, ownerIds);
+      return await this.#deps.ranks.standings(periodOf(board, expiry), ownerIds);
     } catch (error) {
-      this.#deps.log.debug({ err: error, leaderboard: period.board }, 'no ranks');
-      return noRanks;
-    }
-  }
-
-  async #count(period: RankPeriod): Promise<bigint> {
-    try {
-      return await this.#deps.ranks.count(period);
-    } catch (error) {
-      this.#deps.log.debug({ err: error, leaderboard: period.board }, 'no count of ranks');
-      return 0n;
+      this.#deps.log.debug({ err: error, leaderboard: board.id }, 'no ranks');
+      return noStandings;
     }
   }
 
@@ -293,6 +282,7 @@ type Slice = Pick<RecordPage, 'records' | 'firstRank' | 'nextCursor' | 'prevCurs
 
 const badCursor = 'Cursor is invalid or expired.';
 const noRanks: ReadonlyMap<string, bigint> = new Map();
+const noStandings: Standings = { ranks: noRanks, count: 0n };
 const emptySlice: Slice = { records: [], firstRank: 0, nextCursor: '', prevCursor: '' };
 
 /** What a list of a period shows that has no records. */

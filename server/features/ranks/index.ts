@@ -14,6 +14,7 @@ import { SqlRanks } from './sql-ranks.ts';
 import { TableRanks } from './table-ranks.ts';
 import { UnsettledChanges } from './unsettled.ts';
 
+export type { Standings } from '../../cluster/rank-index.ts';
 export type { RankedRecord, RankPeriod, Ranks, RecordVersion, RemovedRecord } from './period.ts';
 
 export type RanksKit = Pick<FeatureKit, 'config' | 'db' | 'time' | 'metrics' | 'log' | 'rankIndex'>;

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { RankIndex } from '../../cluster/rank-index.ts';
+import type { RankIndex, Standings } from '../../cluster/rank-index.ts';
 import { within } from '../../platform/within.ts';
 import type { DatabaseTime } from '../../store/database-time.ts';
 import type { Builds } from './builds.ts';
@@ -8,8 +8,9 @@ import type { Doubts } from './doubts.ts';
 import type { RankMetrics } from './metrics.ts';
 import type { RankedRecord, RankPeriod, Ranks, RemovedRecord } from './period.ts';
 import { entryOf, entryVersion } from './records.ts';
-import { periodKey, type SqlRanks } from './sql-ranks.ts';
+import { pick, type SqlRanks } from './sql-ranks.ts';
 import { isOver } from './table-ranks.ts';
+import { TurnBatches } from './turn-batches.ts';
 import type { UnsettledChanges } from './unsettled.ts';
 
 export interface IndexedRanksOptions {
@@ -29,9 +30,18 @@ const answerMs = 500;
 /** Changes of a period that are put into the index in one step. */
 const changesAtOnce = 50;
 
+/** Questions about a period that share one answer. */
+const questionsAtOnce = 200;
+
 interface Waiting {
   readonly change: RecordChange;
   readonly resolve: (rank: RankAfter) => void;
+}
+
+interface Question {
+  readonly owners: readonly string[];
+  /** Null: the table has to be asked. What is answered may be of other owners, too. */
+  readonly resolve: (standings: Standings | null) => void;
 }
 
 /**
@@ -52,8 +62,10 @@ interface Waiting {
  */
 export class IndexedRanks implements Ranks {
   readonly #options: IndexedRanksOptions;
-  readonly #waiting = new Map<string, { readonly period: RankPeriod; readonly items: Waiting[] }>();
-  #isFlushing = false;
+  /** What commits in one turn of the event loop. */
+  readonly #changes = new TurnBatches<Waiting>(changesAtOnce, (period, items) => void this.#put(period, items));
+  /** What is asked in one; the answer begins after the last question. */
+  readonly #questions = new TurnBatches<Question>(questionsAtOnce, (period, items) => void this.#answer(period, items));
 
   constructor(options: IndexedRanksOptions) {
     this.#options = options;
@@ -110,16 +122,22 @@ export class IndexedRanks implements Ranks {
 
   async of(period: RankPeriod, owners: readonly string[]): Promise<Map<string, bigint>> {
     if (isOver(period, this.#options.time) || owners.length === 0) return new Map();
-    const { index, sql } = this.#options;
-    return (
-      (await this.#ask(period, () => index.ranks(period, owners, period.descending))) ?? (await sql.of(period, owners))
-    );
+    const standings = await this.#standings(period, owners);
+    return standings === null ? this.#options.sql.of(period, owners) : pick(standings.ranks, owners);
   }
 
   async count(period: RankPeriod): Promise<bigint> {
     if (isOver(period, this.#options.time)) return 0n;
-    const { index, sql } = this.#options;
-    return (await this.#ask(period, () => index.count(period))) ?? (await sql.count(period));
+    return (await this.#standings(period, []))?.count ?? (await this.#options.sql.count(period));
+  }
+
+  async standings(period: RankPeriod, owners: readonly string[]): Promise<Standings> {
+    if (isOver(period, this.#options.time)) return { ranks: new Map(), count: 0n };
+    const { sql } = this.#options;
+    const standings = await this.#standings(period, owners);
+    if (standings !== null) return { ranks: pick(standings.ranks, owners), count: standings.count };
+    const [ranks, count] = await Promise.all([sql.of(period, owners), sql.count(period)]);
+    return { ranks, count };
   }
 
   async at(period: RankPeriod, rank: bigint): Promise<string | null> {
@@ -142,14 +160,26 @@ export class IndexedRanks implements Ranks {
     unsettled.addBoard(board);
   }
 
-  /** The index's answer, or null when the table has to be asked. */
-  async #ask<T>(period: RankPeriod, question: () => Promise<T | null>): Promise<T | null> {
+  #standings(period: RankPeriod, owners: readonly string[]): Promise<Standings | null> {
+    return new Promise((resolve) => this.#questions.add(period, { owners, resolve }));
+  }
+
+  async #answer(period: RankPeriod, questions: readonly Question[]): Promise<void> {
+    const { index } = this.#options;
+    const owners = [...new Set(questions.flatMap((question) => question.owners))];
+    const ask = (): Promise<Standings | null> => index.standings(period, owners, period.descending);
+    const standings = await this.#ask(period, ask, questions.length);
+    for (const { resolve } of questions) resolve(standings);
+  }
+
+  /** The index's answer to some questions, or null when the table has to be asked. */
+  async #ask<T>(period: RankPeriod, ask: () => Promise<T | null>, questions = 1): Promise<T | null> {
     const { index, metrics, log } = this.#options;
     try {
       if (index.isUp && (await this.#isTrusted(period))) {
-        const answer = await inTime(question());
+        const answer = await inTime(ask());
         if (answer !== null && answer !== late) {
-          metrics.fromIndex.inc();
+          metrics.fromIndex.inc(questions);
           return answer;
         }
         if (answer === null) this.#demand(period);
@@ -157,7 +187,7 @@ export class IndexedRanks implements Ranks {
     } catch (error) {
       log.debug({ err: error, board: period.board }, 'the rank index does not answer');
     }
-    metrics.fromTable.inc();
+    metrics.fromTable.inc(questions);
     return null;
   }
 
@@ -173,27 +203,7 @@ export class IndexedRanks implements Ranks {
 
   /** Resolves when the index has the change, or nobody reads it any more. */
   #change(period: RankPeriod, change: RecordChange): Promise<RankAfter> {
-    return new Promise((resolve) => {
-      const key = `${period.descending ? 'd' : 'a'}${periodKey(period)}`;
-      const waiting = this.#waiting.get(key);
-      if (waiting === undefined) this.#waiting.set(key, { period, items: [{ change, resolve }] });
-      else waiting.items.push({ change, resolve });
-      if (this.#isFlushing) return;
-      this.#isFlushing = true;
-      // What commits in the same turn of the loop goes together.
-      setImmediate(() => this.#flush());
-    });
-  }
-
-  #flush(): void {
-    this.#isFlushing = false;
-    const all = [...this.#waiting.values()];
-    this.#waiting.clear();
-    for (const { period, items } of all) {
-      for (let start = 0; start < items.length; start += changesAtOnce) {
-        void this.#put(period, items.slice(start, start + changesAtOnce));
-      }
-    }
+    return new Promise((resolve) => this.#changes.add(period, { change, resolve }));
   }
 
   async #put(period: RankPeriod, items: readonly Waiting[]): Promise<void> {

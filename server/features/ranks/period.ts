@@ -1,3 +1,5 @@
+import type { Standings } from '../../cluster/rank-index.ts';
+
 /** One period of one board: a set of records that are ranked among each other. */
 export interface RankPeriod {
   readonly board: string;
@@ -54,6 +56,8 @@ export interface Ranks {
   of(period: RankPeriod, owners: readonly string[]): Promise<Map<string, bigint>>;
   /** How many records the period has. */
   count(period: RankPeriod): Promise<bigint>;
+  /** Both, for less than what they cost by themselves. */
+  standings(period: RankPeriod, owners: readonly string[]): Promise<Standings>;
   /** The owner at a rank (from 1), or null beyond the end. */
   at(period: RankPeriod, rank: bigint): Promise<string | null>;
   /**

@@ -231,7 +231,8 @@ class OwnersAsked {
   }
 }
 
-function pick(ranks: ReadonlyMap<string, bigint>, owners: readonly string[]): Map<string, bigint> {
+/** Those of the owners. */
+export function pick(ranks: ReadonlyMap<string, bigint>, owners: readonly string[]): Map<string, bigint> {
   const picked = new Map<string, bigint>();
   for (const owner of owners) {
     const rank = ranks.get(owner);

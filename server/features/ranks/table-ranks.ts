@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { Standings } from '../../cluster/rank-index.ts';
 import type { DatabaseTime } from '../../store/database-time.ts';
 import type { RankedRecord, RankPeriod, Ranks } from './period.ts';
 import type { SqlRanks } from './sql-ranks.ts';
@@ -37,6 +38,11 @@ export class TableRanks implements Ranks {
 
   async count(period: RankPeriod): Promise<bigint> {
     return isOver(period, this.#time) ? 0n : this.#sql.count(period);
+  }
+
+  async standings(period: RankPeriod, owners: readonly string[]): Promise<Standings> {
+    const [ranks, count] = await Promise.all([this.of(period, owners), this.count(period)]);
+    return { ranks, count };
   }
 
   async at(period: RankPeriod, rank: bigint): Promise<string | null> {
