@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { RedisLink } from '../../cluster/redis-link.ts';
 import { type RankNode, RankStage } from '../../testing/ranks.ts';
 import { RedisProxy, redisAvailable, startTestRedis, type TestRedis } from '../../testing/redis.ts';
 import { waitFor } from '../../testing/wait.ts';
@@ -64,6 +65,30 @@ describe.skipIf(!redisAvailable)('ranks of two nodes', () => {
     expect(await write(b, owner, 2500n)).toBe(2n);
     await agree();
     expect(await stage.drift(a, period)).toEqual([]);
+  });
+
+  it('questions of one turn go to Redis together, and everybody gets what he asked for', async () => {
+    const owners = Array.from({ length: 300 }, () => randomUUID());
+    for (const [i, owner] of owners.entries()) await stage.write(period, owner, BigInt(1000 - i));
+    await indexed();
+    const link = b.link as RedisLink;
+    const asked = async (): Promise<number> => {
+      const stats = await link.run((commands) => commands.info('commandstats'));
+      return Number(/^cmdstat_evalsha:calls=(\d+)/m.exec(stats)?.[1]);
+    };
+    const before = await asked();
+    const standings = await Promise.all(owners.slice(0, 150).map((owner) => b.ranks.standings(period, [owner])));
+    const ranks = await Promise.all(owners.slice(150, 200).map((owner) => b.ranks.of(period, [owner, randomUUID()])));
+    const counts = await Promise.all([b.ranks.count(period), b.ranks.standings(period, [])]);
+    expect((await asked()) - before).toBe(3);
+    for (const [i, { count, ranks: own }] of standings.entries()) {
+      expect([count, own]).toEqual([300n, new Map([[owners[i], BigInt(i + 1)]])]);
+    }
+    for (const [i, own] of ranks.entries()) expect(own).toEqual(new Map([[owners[150 + i], BigInt(151 + i)]]));
+    expect(counts).toEqual([300n, { count: 300n, ranks: new Map() }]);
+    // More owners than one step of Redis takes.
+    const all = await b.ranks.standings(period, [...owners].reverse());
+    expect([...all.ranks].reverse()).toEqual(owners.map((owner, i) => [owner, BigInt(i + 1)]));
   });
 
   it('R4: end with their period', async () => {
