@@ -6,7 +6,7 @@ import { Gauges, nodeName } from './churn-gauges.ts';
 import { lifetimes } from './churn-users.ts';
 
 /** Connections of a node that stay open when it is idle. */
-export const sharedClients = 4;
+const sharedClients = 4;
 
 /** The nodes of a run, with what they stand on and what looks at them. */
 export class Stage {

@@ -11,7 +11,7 @@
 //   --snapshots DIR   heap snapshots of baseline and end, to be compared in a browser's developer tools
 //
 // PostgreSQL is an embedded one, or that of MUSTER_TEST_DATABASE_URL; redis-server has to be installed. A run takes
-// about four minutes longer than the load: each time the nodes come to rest, idle connections have to go by themselves.
+// about five minutes longer than the load: each time the nodes come to rest, idle connections have to go by themselves.
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { Random } from '../server/testing/random.ts';
@@ -19,10 +19,10 @@ import { sleep } from '../server/testing/wait.ts';
 import { type Gauges, type Measures, nodeName } from './churn-gauges.ts';
 import { runVisits } from './churn-load.ts';
 import { Residents } from './churn-residents.ts';
-import { Stage, sharedClients } from './churn-stage.ts';
+import { Stage } from './churn-stage.ts';
 import { Tally } from './churn-tally.ts';
 import { signInPool } from './churn-users.ts';
-import { differing, judge } from './churn-verdict.ts';
+import { differing, judge, most } from './churn-verdict.ts';
 import { Watch } from './churn-watch.ts';
 
 const { values: flags } = parseArgs({
@@ -41,8 +41,12 @@ const names = listeners.map((_, index) => nodeName(index));
 
 const users = 200;
 const warmUpSeconds = 20;
-/** Idle connections of the pool live for a minute, revocations until the next purge. */
+/** Idle connections of the pool live for a minute. */
+const settleMs = 65_000;
+/** Revocations live until the next purge. */
 const quietMs = 200_000;
+/** Recurring jobs come once a minute. */
+const restMs = 70_000;
 const quietPollMs = 2000;
 /** In shorter runs the noise is larger than the slope that is looked for. */
 const slopeSeconds = 300;
@@ -64,7 +68,8 @@ async function soak({ nodes }: Stage, gauges: Gauges, signal: AbortSignal): Prom
   const warmUp = new Tally(names);
   await load(warmUp, warmUpSeconds);
   console.log(`warm-up: ${warmUp.visits} connects, errors: ${list(warmUp.errors)}`);
-  const baseline = await atRest(measure, signal, (now) => isCalm(now, residents.count / nodes.length));
+  const calm = await atRest(measure, signal, (now) => isCalm(now, residents.count / nodes.length), settleMs);
+  const baseline = await resting(calm, measure, signal);
   await writeSnapshots(gauges, 'baseline');
 
   const tally = new Tally(names);
@@ -90,21 +95,35 @@ async function soak({ nodes }: Stage, gauges: Gauges, signal: AbortSignal): Prom
 }
 
 /** Measures until it is as quiet as asked for, or the time is over, and then once more after a collection. */
-async function atRest(measure: Measure, signal: AbortSignal, isQuiet: (now: Measures) => boolean): Promise<Measures> {
+async function atRest(
+  measure: Measure,
+  signal: AbortSignal,
+  isQuiet: (now: Measures) => boolean,
+  leastMs = 0,
+): Promise<Measures> {
   const began = performance.now();
   const waited = (): number => performance.now() - began;
-  while (!signal.aborted && waited() < quietMs && !isQuiet(await measure(false))) await sleep(quietPollMs);
+  const isOver = async (): Promise<boolean> =>
+    waited() >= quietMs || (waited() >= leastMs && isQuiet(await measure(false)));
+  while (!signal.aborted && !(await isOver())) await sleep(quietPollMs);
   console.log(`measured at rest, ${Math.round(waited() / 1000)} s after the load`);
   return await measure(true);
 }
 
+/** What it is like at rest, where that goes up and down: the most of a while. */
+async function resting(first: Measures, measure: Measure, signal: AbortSignal): Promise<Measures> {
+  let level = first;
+  for (const began = performance.now(); !signal.aborted && performance.now() - began < restMs; ) {
+    await sleep(quietPollMs);
+    level = most(level, await measure(false));
+  }
+  return most(level, await measure(true));
+}
+
 /** Only residents are there, and whatever goes by itself after a while has gone. */
 function isCalm(now: Measures, residentsOfNode: number): boolean {
-  const isIdle = names.every(
-    (name) =>
-      now.get(`${name} sessions`) === residentsOfNode && (now.get(`SQL connections of ${name}`) ?? 0) <= sharedClients,
-  );
-  return isIdle && now.get('rows in session_revocation') === 0;
+  const areAlone = names.every((name) => now.get(`${name} sessions`) === residentsOfNode);
+  return areAlone && now.get('rows in session_revocation') === 0;
 }
 
 async function writeSnapshots(gauges: Gauges, moment: string): Promise<void> {
