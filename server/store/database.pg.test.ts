@@ -125,6 +125,21 @@ test('a stuck connection gets no new statements while there is another', async (
   await slow;
 });
 
+test('reads of one turn of the event loop share a connection, up to eight of them; writes do not', async () => {
+  await using test = await openTestDatabase({ sharedClients: 4 });
+  const pid = (kind: 'read' | 'write') =>
+    sql<{ pid: number }>(`test_pid_${kind}`, 'SELECT pg_backend_pid() AS pid', kind);
+  const pidsOf = async (count: number, kind: 'read' | 'write'): Promise<number> => {
+    const rows = await Promise.all(Array.from({ length: count }, () => test.db.query(pid(kind))));
+    return new Set(rows.map(([row]) => row?.pid)).size;
+  };
+  await test.db.ping();
+  await waitFor('all connections', () => test.db.stats().total === 4);
+  expect(await pidsOf(8, 'read')).toBe(1);
+  expect(await pidsOf(9, 'read')).toBe(2);
+  expect(await pidsOf(4, 'write')).toBe(4);
+});
+
 test('a deadlock among single statements is retried', async () => {
   await using test = await openTestDatabase({ sharedClients: 4 });
   await test.db.execute(sql('test_create_d', 'CREATE TABLE d (id int PRIMARY KEY, n int NOT NULL DEFAULT 0)', 'write'));
@@ -152,6 +167,22 @@ test('a changed result type costs a connection, not a call', async () => {
   await test.db.transaction((tx) => tx.query(read));
 });
 
+test('rows of a table that changes are those of the table as it is', async () => {
+  await using test = await openTestDatabase({ sharedClients: 2, poolSize: 1 });
+  const read = sql('test_read_e', 'SELECT * FROM e', 'read');
+  const readAll = async (): Promise<unknown[]> => {
+    const rows = await Promise.all(Array.from({ length: 20 }, () => test.db.query(read)));
+    return [...rows, await test.db.transaction((tx) => tx.query(read))];
+  };
+  const all = (row: object): unknown[] => Array.from({ length: 21 }, () => [row]);
+  await test.db.execute(sql('test_create_e', 'CREATE TABLE e AS SELECT 1 AS a, 2 AS b', 'write'));
+  for (let i = 0; i < 2; i++) expect(await readAll()).toEqual(all({ a: 1, b: 2 }));
+  await test.db.execute(sql('test_add_e', "ALTER TABLE e ADD COLUMN c text DEFAULT 'x'", 'write'));
+  for (let i = 0; i < 2; i++) expect(await readAll()).toEqual(all({ a: 1, b: 2, c: 'x' }));
+  await test.db.execute(sql('test_drop_e', 'ALTER TABLE e DROP COLUMN a', 'write'));
+  for (let i = 0; i < 2; i++) expect(await readAll()).toEqual(all({ b: 2, c: 'x' }));
+});
+
 test('a lost prepared statement is prepared again', async () => {
   await using test = await openTestDatabase({ sharedClients: 1, poolSize: 1 });
   const deallocate = sql('test_deallocate', 'DEALLOCATE ALL', 'write');
@@ -160,6 +191,13 @@ test('a lost prepared statement is prepared again', async () => {
   expect(await test.db.query(add, [1, 2])).toEqual([{ x: 3 }]);
   await test.db.transaction((tx) => tx.execute(deallocate));
   expect(await test.db.transaction((tx) => tx.query(add, [2, 2]))).toEqual([{ x: 4 }]);
+  // What it looked like before it was lost says nothing about what it looks like now.
+  await test.db.execute(sql('test_create_f', 'CREATE TABLE f AS SELECT 1 AS a', 'write'));
+  const read = sql('test_read_f', 'SELECT * FROM f', 'read');
+  expect(await test.db.query(read)).toEqual([{ a: 1 }]);
+  await test.db.execute(deallocate);
+  await test.db.execute(sql('test_alter_f', 'ALTER TABLE f ADD COLUMN b int DEFAULT 2', 'write'));
+  expect(await test.db.query(read)).toEqual([{ a: 1, b: 2 }]);
 });
 
 test('streams in batches, from one snapshot', async () => {

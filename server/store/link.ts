@@ -1,7 +1,14 @@
 import pg from 'pg';
 import Cursor from 'pg-cursor';
 import { isConnectionLost, StatementTimeout, sqlState } from './pg-errors.ts';
-import { BeginningQuery, beginStatement, PlainQuery, PreparingQuery, type QueryCallback } from './queries.ts';
+import {
+  BeginningQuery,
+  beginStatement,
+  Descriptions,
+  NamedQuery,
+  PreparingQuery,
+  type QueryCallback,
+} from './queries.ts';
 import type { Param, Statement } from './sql.ts';
 
 export interface LinkResult {
@@ -22,7 +29,7 @@ export interface LinkOptions {
   readonly config: pg.ClientConfig;
   /** A statement unanswered for so long costs the connection: no other way is left to get it off the wire. */
   readonly answerTimeoutMs: number;
-  /** Prepare BEGIN, for `send` with `begin`. */
+  /** For transactions: BEGIN is prepared, for `send` with `begin`, and nothing waits for company on its way out. */
   readonly transactional: boolean;
 }
 
@@ -36,6 +43,8 @@ export class Link {
   readonly closed: Promise<void>;
   readonly #client: pg.Client;
   readonly #answerTimeoutMs: number;
+  readonly #descriptions: Descriptions;
+  readonly #schedule: (flush: () => void) => void;
   readonly #flights = new Set<Flight>();
   /** By statement name: why it could not be prepared. */
   readonly #preparing = new Map<string, Error>();
@@ -44,9 +53,11 @@ export class Link {
   #ending: Promise<void> | undefined;
   #lostBy: Error | undefined;
 
-  private constructor(client: pg.Client, answerTimeoutMs: number) {
+  private constructor(client: pg.Client, { answerTimeoutMs, transactional }: LinkOptions) {
     this.#client = client;
     this.#answerTimeoutMs = answerTimeoutMs;
+    this.#descriptions = new Descriptions(client.connection);
+    this.#schedule = transactional ? process.nextTick : setImmediate;
     this.closed = new Promise((resolve) => {
       client.on('end', () => {
         this.#usable = false;
@@ -64,7 +75,7 @@ export class Link {
   /** @throws the bare error of `pg` or of the socket */
   static async open(options: LinkOptions): Promise<Link> {
     const client = new pg.Client({ ...options.config, pipeline: true });
-    const link = new Link(client, options.answerTimeoutMs);
+    const link = new Link(client, options);
     const timer = setTimeout(() => {
       link.destroy(new Error('Connection terminated: connecting took too long'));
     }, options.answerTimeoutMs);
@@ -115,20 +126,23 @@ export class Link {
         done(undefined, result);
       } else done(this.#explain(statement, error), undefined);
     };
-    const query = new (begin ? BeginningQuery : PlainQuery)(statement.text, params, callback);
+    const query = new (begin ? BeginningQuery : NamedQuery)(statement.text, params, callback, this.#descriptions);
     // Named afterwards: given as an object, pg copies it property by property.
     query.name = statement.name;
     this.#cork();
     this.#client.query(query);
   }
 
-  /** What is sent in one turn of the event loop leaves in one system call, which is half of the cost of a statement. */
+  /**
+   * What is sent in one turn of the event loop leaves in one system call, which is half of the cost of a statement. In
+   * transactions, what is sent by one callback.
+   */
   #cork(): void {
     if (this.#corked) return;
     this.#corked = true;
     const { stream } = this.#client.connection;
     stream.cork();
-    process.nextTick(() => {
+    this.#schedule(() => {
       this.#corked = false;
       stream.uncork();
     });
@@ -245,6 +259,7 @@ export class Link {
       const cause = this.#preparing.get(name);
       if (cause !== undefined) return cause;
       delete parsedStatements[name];
+      this.#descriptions.forget(name);
     } else if (sqlState(error) !== undefined && parsedStatements[name] === undefined) {
       this.#preparing.set(name, error);
     }

@@ -44,6 +44,12 @@ export const maxConflictTries = 5;
 /** A connection whose oldest statement is unanswered for so long gets new ones only if all are like that. */
 const stalledMs = 100;
 
+/**
+ * Reads of one turn of the event loop that share a connection, and so the system calls there and back. Behind more of them
+ * the last would wait for long, while other connections, and cores of the database, have nothing to do.
+ */
+const readsTogether = 8;
+
 /** Connections tend to die together; so long after the first, the others have been noticed as well. */
 export const lossSettleMs = 20;
 
@@ -54,7 +60,8 @@ export function conflictDelayMs(conflicts: number): number {
 
 /**
  * A few connections that all single statements share: each statement is sent at once on the connection with the fewest
- * in flight, behind those of other callers. A lost connection is opened again for as long as this lives.
+ * in flight, behind those of other callers; reads of one turn of the event loop go together. A lost connection is opened
+ * again for as long as this lives.
  */
 export class SharedClients {
   readonly #options: SharedClientsOptions;
@@ -63,6 +70,9 @@ export class SharedClients {
   readonly #wait: WaitStats;
   readonly #slots: readonly Slot[];
   readonly #waiters = new Set<Waiter>();
+  /** The connection on which reads of this turn go, and for how many more of them. */
+  #reading: Link | undefined;
+  #readsLeft = 0;
   #pending = 0;
   #keepers: readonly Promise<void>[] | undefined;
   #closed = false;
@@ -173,7 +183,7 @@ export class SharedClients {
   }
 
   #dispatch(call: Call): void {
-    const link = this.#pick();
+    const link = call.statement.kind === 'read' ? this.#pickForRead() : this.#pick();
     if (link === undefined) {
       this.#await(call);
       return;
@@ -182,6 +192,22 @@ export class SharedClients {
       if (error === undefined && result !== undefined) call.resolve(result);
       else this.#failed(call, error, link);
     });
+  }
+
+  #pickForRead(): Link | undefined {
+    if (this.#readsLeft > 0 && this.#reading?.usable) {
+      this.#readsLeft--;
+      return this.#reading;
+    }
+    if (this.#reading === undefined) {
+      setImmediate(() => {
+        this.#reading = undefined;
+        this.#readsLeft = 0;
+      });
+    }
+    this.#reading = this.#pick();
+    this.#readsLeft = readsTogether - 1;
+    return this.#reading;
   }
 
   /** Least in flight; one that seems stuck only when there is no other. */
