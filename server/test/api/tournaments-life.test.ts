@@ -172,9 +172,9 @@ describe.each(serverKinds)('the life of tournaments on %s', (kind) => {
   test('a window that is ended by hand is closed at once and announced once; the next one comes as planned', async () => {
     const [a, b] = [await Competitor.enter(server), await Competitor.enter(server)];
     const start = now();
-    // The schedule has a tick every ten seconds; this one is far enough away.
-    const tick = Math.ceil((start + 5) / 10) * 10;
-    const fields = { startTime: start, duration: 600, resetSchedule: '*/10 * * * * * *', endTime: tick + 3 };
+    // The first window lasts until this second of the minute.
+    const tick = start + 8;
+    const fields = { startTime: start, duration: 600, resetSchedule: `${tick % 60} * * * * * *`, endTime: tick + 6 };
     const id = await create({ ...fields, joinRequired: true });
     await a.join(id);
     await a.write(id, 1);
