@@ -8,17 +8,16 @@ import type { RankedRecord, RankPeriod, Ranks, RecordVersion, RemovedRecord, Sta
 import type { Board } from './board.ts';
 import { staleBoard } from './boards.ts';
 import { ListedRecord } from './listed-record.ts';
+import { type Neighbours, pageAround, readNeighbours } from './neighbours.ts';
 import { readCursor, writeCursor } from './record-cursor.ts';
 import {
   type DeletedRow,
   deleteRecord,
   eraseRecordsOf,
   firstRecords,
-  type NeighbourRow,
   type RecordRow,
   recordOf,
   recordsAfter,
-  recordsAround,
   recordsOf,
 } from './record-queries.ts';
 
@@ -203,11 +202,12 @@ export class Records {
   async around(board: Board, expiry: number, ownerId: string, limit: number, cursor: string): Promise<RecordPage> {
     if (cursor !== '') return await this.list(board, expiry, { ownerIds: [], limit, cursor });
     if (expiry < minExpiry || expiry > maxExpiry) return emptyPage(board, expiry);
-    const [rows, { ranks, count }] = await Promise.all([
-      this.#deps.db.query(recordsAround, [board.id, expiry, ownerId, limit]),
+    const [neighbours, { ranks, count }] = await Promise.all([
+      readNeighbours(this.#deps.db, board, expiry, ownerId, limit),
       this.#standings(board, expiry, [ownerId]),
     ]);
-    const slice = sliceAround(board, expiry, rows, limit, Number(ranks.get(ownerId) ?? 0n));
+    if (neighbours === null) return { ...emptyPage(board, expiry), rankCount: count };
+    const slice = sliceAround(board, expiry, neighbours, limit, Number(ranks.get(ownerId) ?? 0n));
     return { board, expiry, ...slice, ownerRecords: [], ownerRanks: noRanks, rankCount: count };
   }
 
@@ -313,33 +313,13 @@ function rankAt({ direction, rank }: { direction: string; rank: number }, count:
   return direction === 'next' ? rank + 1 : Math.max(2, rank - count);
 }
 
-/**
- * Which of the neighbours are shown: half of the limit below the owner, the rest above, and more of one side where the
- * other has too few.
- * @param rows the owner and up to `limit` records of each side, the nearest first.
- */
-function sliceAround(
-  board: Board,
-  expiry: number,
-  rows: readonly NeighbourRow[],
-  limit: number,
-  ownerRank: number,
-): Slice {
-  const own = rows.find(({ side }) => side === 0);
-  if (own === undefined) return emptySlice;
-  const aboveSide = board.descending ? 1 : -1;
-  const above = rows.filter(({ side }) => side === aboveSide);
-  const below = rows.filter(({ side }) => side === -aboveSide);
-  const half = Math.floor(limit / 2);
-  const isAtTop = above.length < half;
-  const shownBelow = Math.min(below.length, isAtTop ? limit - 1 - above.length : half);
-  const shownAbove = isAtTop ? above.length : Math.min(above.length, limit - 1 - shownBelow);
-  const shown = [...above.slice(0, shownAbove).reverse(), own, ...below.slice(0, shownBelow)];
-  const records = shown.map((row) => new ListedRecord(row));
-  const rank = above.length < limit ? above.length + 1 : ownerRank;
+/** @param ownerRank as the index has it; 0: not known */
+function sliceAround(board: Board, expiry: number, neighbours: Neighbours, limit: number, ownerRank: number): Slice {
+  const { rows, shownAbove, prev, next } = pageAround(neighbours, limit);
+  const records = rows.map((row) => new ListedRecord(row));
+  const { above, most } = neighbours;
+  const rank = above.length < most ? above.length + 1 : ownerRank;
   const firstRank = rank === 0 ? 0 : Math.max(1, rank - shownAbove);
-  const prev = above.length > shownAbove;
-  const next = below.length > shownBelow;
   return { records, firstRank, ...cursorsOf(board, expiry, records, firstRank, next, prev) };
 }
 
