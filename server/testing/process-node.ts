@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { createTestSchema } from './database.ts';
+import { freePort } from './ports.ts';
 import { waitFor } from './wait.ts';
 
 /** A node in a process of its own, for tests that watch what happens to the process. */
@@ -108,15 +108,4 @@ async function startedPort(child: ChildProcess, errors: string[]): Promise<numbe
     30_000,
   );
   return port;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

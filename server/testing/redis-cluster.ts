@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { hashSlot } from '../cluster/redis-slots.ts';
-import { freePort, RedisProxy, type RedisWay, startTestRedis, type TestRedis, type TestRedisPlace } from './redis.ts';
+import { freePort } from './ports.ts';
+import { RedisProxy, type RedisWay, startTestRedis, type TestRedis, type TestRedisPlace } from './redis.ts';
 import { sleep, waitFor } from './wait.ts';
 
 /** A Redis Cluster of a test's own. Servers remember who they are, and nothing else, when they are restarted. */

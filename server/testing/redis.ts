@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { RedisLinkOptions } from '../cluster/redis-link.ts';
+import { freePort } from './ports.ts';
 import { waitFor } from './wait.ts';
 
 /** One or several servers of a test's own, to which nodes have ways of their own. */
@@ -112,13 +113,6 @@ function answers(port: number): Promise<boolean> {
     };
     socket.on('data', settle(true)).on('error', settle(false)).on('close', settle(false));
   });
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await listen(server);
-  await new Promise((closed) => server.close(closed));
-  return port;
 }
 
 async function listen(server: Server): Promise<number> {

@@ -1,11 +1,10 @@
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { StreamMode } from '../../cluster/stream.ts';
 import type { Feature } from '../../features/feature.ts';
 import type { Hooks } from '../../gateway/hooks.ts';
 import { request, signIn } from '../../testing/http.ts';
 import { listenerKinds, startTestNode, type TestNode, type TestNodeOptions } from '../../testing/node.ts';
+import { freePort } from '../../testing/ports.ts';
 import { formats, TestSocket } from '../../testing/socket.ts';
 import { waitFor } from '../../testing/wait.ts';
 import { handshake, RawClient } from '../../transports/listener-test-client.ts';
@@ -13,15 +12,6 @@ import { join } from '../api/chat-support.ts';
 import { newName } from '../api/socket-support.ts';
 
 const goingAway = { code: 1001, reason: 'server shutting down' };
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** Something that waits until it is let go. */
 class Gate {
