@@ -89,8 +89,12 @@ export const internal = (message: string, cause?: unknown): AppError => new AppE
  * do (a lost database, a deadline) pass, anything else becomes INTERNAL with the feature's own text.
  */
 export function internalUnlessTransient(error: unknown, message: string): AppError {
-  if (error instanceof AppError && transientCodes.has(error.code)) return error;
-  return internal(message, error);
+  return isTransient(error) ? error : internal(message, error);
+}
+
+/** Did something fail for a reason that passes, such as a database that did not answer in time? */
+export function isTransient(error: unknown): error is AppError {
+  return error instanceof AppError && transientCodes.has(error.code);
 }
 
 const transientCodes: ReadonlySet<Code> = new Set([

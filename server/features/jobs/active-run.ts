@@ -10,6 +10,9 @@ import { type ClaimedRow, completeJob, forgetEarlier, insertNext, lockJob, store
 /** A kind, and its interval when it recurs. */
 export type Definition = JobKind & { readonly everySec?: number };
 
+const defaultMaxAttempts = 10;
+export const maxAttempts = (definition: Definition): number => definition.maxAttempts ?? defaultMaxAttempts;
+
 /** Why a run ended before its handler did. */
 export type EndReason = 'lost' | 'overdue' | 'failed' | 'released';
 
@@ -83,6 +86,10 @@ export class ActiveRun implements JobRun {
 
   get id(): readonly [kind: string, subject: string, period: string, fence: bigint] {
     return this.#id;
+  }
+
+  get isLast(): boolean {
+    return this.tries >= maxAttempts(this.#definition);
   }
 
   get isCompleted(): boolean {

@@ -24,6 +24,8 @@ export interface JobRun extends JobId {
   readonly payload: string;
   /** 1 for the first. An attempt before this one may have done anything but complete. */
   readonly attempt: number;
+  /** When this attempt throws there is no other: the job has failed. */
+  readonly isLast: boolean;
   /** The same for every attempt, and of no other job: effects that carry it as idempotency key happen once. */
   readonly key: string;
   /** Aborted when the job is lost to another node, or when this node stops waiting for it. */

@@ -3,7 +3,7 @@ import type { Clock } from '../../platform/clock.ts';
 import type { Metrics } from '../../platform/metrics.ts';
 import { within } from '../../platform/within.ts';
 import type { Database } from '../../store/database.ts';
-import { ActiveRun, type Definition, planNext, type RunDependencies } from './active-run.ts';
+import { ActiveRun, type Definition, maxAttempts, planNext, type RunDependencies } from './active-run.ts';
 import {
   type ClaimedRow,
   claimJobs,
@@ -35,7 +35,6 @@ interface Dependencies {
   readonly settings: RunnerSettings;
 }
 
-const defaultMaxAttempts = 10;
 const defaultMaxRunSec = 600;
 /** Pauses after failed attempts: the first, and what they grow to. */
 const firstPauseMs = 1000;
@@ -234,9 +233,8 @@ export class JobRunner {
   async #failed(run: ActiveRun, definition: Definition, error: unknown, about: object): Promise<void> {
     const { db, log } = this.#deps;
     const text = (error instanceof Error ? error.message : String(error)).replaceAll('\0', '').slice(0, maxErrorLength);
-    const isFinal = run.tries >= maxAttempts(definition);
     try {
-      const known = isFinal
+      const known = run.isLast
         ? await db.transaction(async (tx) => {
             const count = await tx.execute(failJob, [...run.id, text]);
             if (count > 0) await planNext(tx, definition, run.period);
@@ -248,9 +246,9 @@ export class JobRunner {
         log.warn({ err: error, ...about }, 'a job threw and is not held any more');
         this.#count(run.kind, 'lost');
       } else {
-        if (isFinal) log.error({ err: error, ...about }, 'a job failed for good');
+        if (run.isLast) log.error({ err: error, ...about }, 'a job failed for good');
         else log.warn({ err: error, ...about }, 'a job failed and will be tried again');
-        this.#count(run.kind, isFinal ? 'failed' : 'retried');
+        this.#count(run.kind, run.isLast ? 'failed' : 'retried');
       }
     } catch (storeError) {
       // Its lease runs out.
@@ -303,8 +301,6 @@ export class JobRunner {
       .record(seconds);
   }
 }
-
-const maxAttempts = (definition: Definition): number => definition.maxAttempts ?? defaultMaxAttempts;
 
 const pauseMs = (tries: number): number => Math.min(firstPauseMs * 2 ** (tries - 1), maxPauseMs);
 

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { isTransient } from '../../platform/errors.ts';
 import type { DatabaseTime } from '../../store/database-time.ts';
 import type { Queryable } from '../../store/transaction.ts';
 import type { JobRun, Jobs } from '../jobs/index.ts';
@@ -19,7 +20,10 @@ export interface LeaderboardReset {
   readonly key: string;
 }
 
-/** Game code that is called at each reset. What it throws is logged, and changes nothing. */
+/**
+ * Game code that is called at each reset, and again when it throws an error that says that something is unavailable. What
+ * else it throws is logged, and changes nothing.
+ */
 export type ResetHandler = (reset: LeaderboardReset) => Promise<void> | void;
 
 interface Dependencies {
@@ -88,6 +92,8 @@ export class ResetJobs {
       });
       return { handled: true };
     } catch (error) {
+      // That will be over.
+      if (isTransient(error) && !run.isLast) throw error;
       this.#deps.log.warn({ err: error, leaderboard: board.id, reset }, 'leaderboard reset handler failed');
       return { handled: true, failed: true };
     }

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { isTransient } from '../../platform/errors.ts';
 import type { Database } from '../../store/database.ts';
 import type { DatabaseTime } from '../../store/database-time.ts';
 import type { Transaction } from '../../store/transaction.ts';
@@ -40,8 +41,8 @@ export interface TournamentNotice {
 }
 
 /**
- * Game code for an event. It is called at least once, and again when the node that did so is lost; not again when it
- * throws, which is logged.
+ * Game code for an event. It is called at least once, and again when the node that did so is lost, or when it throws an
+ * error that says that something is unavailable. What else it throws is logged.
  */
 export type TournamentHandler = (notice: TournamentNotice) => void | Promise<void>;
 
@@ -189,6 +190,8 @@ export class LifeJobs {
       await handler({ tournament: tournament as Tournament, end, reset, key: run.key, signal: run.signal });
       return { hook: 'done' };
     } catch (error) {
+      // That will be over, and prizes are owed.
+      if (isTransient(error) && !run.isLast) throw error;
       // A run that is lost says so itself, when it is to complete.
       log.warn({ err: error, tournament: board.id, event: run.period }, 'tournament hook failed');
       return { hook: 'failed', error: storable(error) };

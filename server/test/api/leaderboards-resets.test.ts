@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { LeaderboardReset } from '../../features/leaderboards/index.ts';
+import { unavailable } from '../../platform/errors.ts';
 import { Database } from '../../store/database.ts';
 import { sql } from '../../store/sql.ts';
 import { TestClock } from '../../testing/clock.ts';
@@ -107,6 +108,20 @@ describe.each(serverKinds)('resets of leaderboards on %s', (kind) => {
       expect(outcome).toEqual(id.endsWith('bad') ? { handled: true, failed: true } : { handled: true });
       await leaderboardsOf(server).delete(id);
     }
+  });
+
+  test('one that fails because something is unavailable is called again, with the same key', async () => {
+    const id = newLeaderboardId();
+    onReset = ({ leaderboard }) => {
+      if (leaderboard.id === id && of(id).length === 1) throw unavailable('planted');
+    };
+    await createLeaderboard(server, { id, resetSchedule: '0 0 * * 1' });
+    await waitFor('two resets', () => of(id).length >= 3);
+    expect(seconds(id).slice(0, 3)).toEqual([1768176000, 1768176000, 1768176000 + weekSec]);
+    expect(of(id)[0]?.key).toBe(of(id)[1]?.key);
+    const [first] = await jobs(id);
+    expect(JSON.parse(first?.outcome ?? '{}')).toEqual({ handled: true });
+    await leaderboardsOf(server).delete(id);
   });
 
   test('H7s: after a while without nodes only the latest is made up for', async () => {

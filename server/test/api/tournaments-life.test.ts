@@ -2,6 +2,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { boardJobs } from '../../features/leaderboards/index.ts';
 import type { NewTournament, TournamentNotice } from '../../features/tournaments/index.ts';
+import { unavailable } from '../../platform/errors.ts';
 import { TestClock } from '../../testing/clock.ts';
 import { serverKinds, startTestServer, type TestServer } from '../../testing/server.ts';
 import { waitFor } from '../../testing/wait.ts';
@@ -19,7 +20,10 @@ interface Told {
   readonly sum: bigint;
 }
 
-/** Has all nodes tell what happens. A tournament titled `throws` makes its handlers throw. */
+/**
+ * Has all nodes tell what happens. A tournament titled `throws` makes its handlers throw, one titled `once unavailable` the
+ * first time of each event, and one titled `never starts` whenever it starts, for a reason that passes.
+ */
 function listen(server: TestServer): Told[] {
   const told: Told[] = [];
   const all = { ownerIds: [], limit: 100, cursor: '' };
@@ -29,6 +33,9 @@ function listen(server: TestServer): Told[] {
     const page = title === 'sum' ? await tournamentsOf(server).listRecords(which, all, 'server') : null;
     told.push({ what, id, notice, sum: (page?.records ?? []).reduce((sum, { score }) => sum + score, 0n) });
     if (title === 'throws') throw new Error('by request\0');
+    const times = told.filter((each) => each.id === id && each.what === what).length;
+    const isBroken = title === 'once unavailable' ? times === 1 : title === 'never starts' && what === 'start';
+    if (isBroken) throw unavailable('by request');
   };
   for (const { app } of server.nodes) {
     const { tournaments } = app.features.tournaments;
@@ -93,6 +100,32 @@ describe.each(serverKinds)('the life of tournaments on %s', (kind) => {
     const id = { kind: boardJobs.tournament, subject: bad, period: `${start + 1}:end` };
     const report = await server.features.jobs.jobs.report(id);
     expect(report).toMatchObject({ state: 'done', attempts: 1 });
+    expect(JSON.parse(report?.outcome ?? '')).toEqual({ hook: 'failed', error: 'by request' });
+  });
+
+  test('what fails because something is unavailable is called again, with the same key', async () => {
+    const start = now() + 1;
+    const id = await create({ startTime: start, duration: 1, endTime: start + 2, title: 'once unavailable' });
+    const events = await hear(id, 6);
+    expect(story(id)).toEqual(['start', 'start', 'end', 'end', 'reset', 'reset']);
+    const keys = events.map(({ notice }) => notice.key);
+    expect([keys[0], keys[2], keys[4]]).toEqual([keys[1], keys[3], keys[5]]);
+    await ended(id);
+    const report = await server.features.jobs.jobs.report({
+      ...{ kind: boardJobs.tournament, subject: id, period: `${start + 1}:end` },
+    });
+    expect(report).toMatchObject({ state: 'done', attempts: 2, outcome: expect.stringContaining('"done"') });
+  });
+
+  test('what stays unavailable is given up at last, and what follows happens all the same', async () => {
+    const start = now() + 2;
+    const id = await create({ startTime: start, duration: 1, endTime: start + 2, title: 'never starts' });
+    // As many attempts as are made, but for one.
+    await sql.query('UPDATE muster_job SET tries = 19 WHERE subject = $1', [id]);
+    await hear(id, 3);
+    expect(story(id)).toEqual(['start', 'end', 'reset']);
+    const first = { kind: boardJobs.tournament, subject: id, period: `${start}:start` };
+    const report = await server.features.jobs.jobs.report(first);
     expect(JSON.parse(report?.outcome ?? '')).toEqual({ hook: 'failed', error: 'by request' });
   });
 
