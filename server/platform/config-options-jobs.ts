@@ -21,7 +21,7 @@ export const jobOptions = [
   {
     key: 'jobs.lease_ms',
     type: 'int',
-    default: 2000,
+    default: 1000,
     min: 200,
     description:
       'How long a job stays with a node that does not answer; then another one takes it. Renewed four times as often.',

@@ -83,7 +83,7 @@ export class Database implements Queryable {
     const answerTimeoutMs = statementTimeoutMs + answerGraceMs;
     const config = connectionConfig({
       ...this.#options,
-      idleTransactionMs: Math.max(minIdleTransactionMs, 2 * statementTimeoutMs),
+      idleTransactionMs,
     });
     this.#shared = new SharedClients(
       {
@@ -209,5 +209,8 @@ const defaults = {
   applicationName: 'muster',
 } as const;
 
-/** A node that hangs in the middle of a transaction keeps its locks no longer than this, at least. */
-const minIdleTransactionMs = 10_000;
+/**
+ * A node that hangs in the middle of a transaction keeps its locks, for which others wait, no longer than this. What
+ * transactions do between their statements takes no time to speak of.
+ */
+const idleTransactionMs = 1_500;

@@ -208,6 +208,28 @@ test('no answer at all: the connection is given up after the statement timeout, 
   expect(await test.db.transaction((tx) => tx.query(one))).toEqual([{ x: 1 }]);
 });
 
+test('a transaction that says nothing for too long gives its locks back, and is done again', async () => {
+  await using test = await openTestDatabase();
+  await test.db.execute(sql('test_create_g', 'CREATE TABLE g AS SELECT 1 AS id, 0 AS n', 'write'));
+  const count = sql('test_count_g', 'UPDATE g SET n = n + 1 WHERE id = 1', 'write');
+  let isHeld = false;
+  let isOtherDone = false;
+  let tries = 0;
+  const silent = test.db.transaction(async (tx) => {
+    tries++;
+    await tx.execute(count);
+    isHeld = true;
+    await waitFor('the other', () => isOtherDone);
+  });
+  await waitFor('the lock', () => isHeld);
+  // Ends by itself after five seconds, unlike this transaction.
+  await test.db.execute(count);
+  isOtherDone = true;
+  await silent;
+  expect(tries).toBe(2);
+  expect(await test.db.query(sql('test_read_g', 'SELECT n FROM g', 'read'))).toEqual([{ n: 2 }]);
+});
+
 test('backends are terminated under a read, a write and transactions', async () => {
   await using test = await openTestDatabase({ applicationName: 'victim' });
   await using killer = await openTestDatabase();

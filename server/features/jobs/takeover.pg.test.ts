@@ -1,11 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../platform/clock.ts';
 import { Code } from '../../platform/errors.ts';
+import { sql } from '../../store/sql.ts';
 import { FaultProxy } from '../../testing/fault-proxy.ts';
 import { gate, type JobNode, type JobWorld, markDone, openJobs } from '../../testing/jobs.ts';
 import { Random } from '../../testing/random.ts';
 import { waitFor } from '../../testing/wait.ts';
 import type { JobRun } from './index.ts';
+
+const nap = sql<never>('test_nap', 'SELECT pg_sleep(0.05)', 'read');
 
 // Several nodes on one database: who has a job, and what becomes of it when a node cannot go on. Reliability anchor T1.
 
@@ -105,7 +108,12 @@ describe('jobs on several nodes', () => {
         await before.run(run);
         await run.complete('1', async (tx) => {
           await tx.execute(markDone, ['a', 'node']);
-          await within.run(run);
+          let isOpen = false;
+          void within.run(run).then(() => {
+            isOpen = true;
+          });
+          // One that says nothing would be ended by the database.
+          while (!isOpen) await tx.execute(nap);
         });
       },
     });

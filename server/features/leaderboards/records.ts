@@ -229,7 +229,8 @@ export class Records {
     }));
     const ranked = gone.filter(({ board, expiry }) => this.isRanked(board, expiry));
     const { ranks } = this.#deps;
-    for (const { board, expiry } of ranked) await ranks.announce(periodOf(board, expiry));
+    // At once: the transaction stands still meanwhile.
+    await Promise.all(ranked.map(({ board, expiry }) => ranks.announce(periodOf(board, expiry))));
     tx.afterCommit(async () => {
       for (const { board, expiry, record } of ranked) await ranks.removed(periodOf(board, expiry), [record]);
     });
