@@ -32,6 +32,8 @@ const changesAtOnce = 50;
 
 /** Questions about a period that share one answer. */
 const questionsAtOnce = 200;
+/** Who asks for more owners is answered alone: the others need not wait for that. */
+const ownersTogether = 20;
 
 interface Waiting {
   readonly change: RecordChange;
@@ -161,15 +163,18 @@ export class IndexedRanks implements Ranks {
   }
 
   #standings(period: RankPeriod, owners: readonly string[]): Promise<Standings | null> {
+    if (owners.length > ownersTogether) return this.#askIndex(period, owners, 1);
     return new Promise((resolve) => this.#questions.add(period, { owners, resolve }));
   }
 
   async #answer(period: RankPeriod, questions: readonly Question[]): Promise<void> {
-    const { index } = this.#options;
     const owners = [...new Set(questions.flatMap((question) => question.owners))];
-    const ask = (): Promise<Standings | null> => index.standings(period, owners, period.descending);
-    const standings = await this.#ask(period, ask, questions.length);
+    const standings = await this.#askIndex(period, owners, questions.length);
     for (const { resolve } of questions) resolve(standings);
+  }
+
+  #askIndex(period: RankPeriod, owners: readonly string[], questions: number): Promise<Standings | null> {
+    return this.#ask(period, () => this.#options.index.standings(period, owners, period.descending), questions);
   }
 
   /** The index's answer to some questions, or null when the table has to be asked. */
