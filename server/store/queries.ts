@@ -84,7 +84,7 @@ export class Descriptions {
  */
 export class NamedQuery extends PlainQuery {
   readonly #known: Descriptions;
-  #isDescribed = false;
+  #isLearned = false;
 
   constructor(text: string, values: readonly unknown[], callback: QueryCallback, known: Descriptions) {
     super(text, values, callback);
@@ -97,7 +97,7 @@ export class NamedQuery extends PlainQuery {
       super.prepare(connection);
       return;
     }
-    this.#isDescribed = true;
+    this.#isLearned = true;
     Object.assign(this._result, rows);
     this._accumulateRows = true;
     super.prepare(this.#known.undescribed);
@@ -110,12 +110,12 @@ export class NamedQuery extends PlainQuery {
 
   override handleCommandComplete(message: CommandComplete, connection: WireConnection): void {
     // One that has no rows is described by nothing.
-    if (!this.#isDescribed) this.#learn();
+    if (!this.#isLearned) this.#learn();
     super.handleCommandComplete(message, connection);
   }
 
   #learn(): void {
-    this.#isDescribed = true;
+    this.#isLearned = true;
     this.#known.learn(this.name, this._result);
   }
 }

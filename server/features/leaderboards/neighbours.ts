@@ -1,6 +1,6 @@
 import type { Queryable } from '../../store/transaction.ts';
 import type { Board } from './board.ts';
-import { type ListedRow, recordsAround } from './record-queries.ts';
+import { type ListedRow, type NeighbourRow, recordsAround } from './record-queries.ts';
 
 /** The record of an owner and those next to it, the nearest first on each side. */
 export interface Neighbours {
@@ -29,11 +29,7 @@ export async function readNeighbours(
   return await read(limit);
 }
 
-function toNeighbours(
-  rows: readonly (ListedRow & { side: number })[],
-  descending: boolean,
-  most: number,
-): Neighbours | null {
+function toNeighbours(rows: readonly NeighbourRow[], descending: boolean, most: number): Neighbours | null {
   let own: ListedRow | undefined;
   const above: ListedRow[] = [];
   const below: ListedRow[] = [];

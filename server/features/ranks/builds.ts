@@ -2,9 +2,9 @@ import type { Logger } from 'pino';
 import type { RankEntry, RankIndex, RankSet } from '../../cluster/rank-index.ts';
 import type { Tally } from '../../platform/metrics.ts';
 import type { Database } from '../../store/database.ts';
+import { periodKey } from './period.ts';
 import { expiryParam, readRecords } from './queries.ts';
 import { toEntry } from './records.ts';
-import { periodKey } from './sql-ranks.ts';
 
 export interface BuildLimits {
   /** Builds of this node that are under way at a time. */

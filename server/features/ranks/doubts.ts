@@ -3,8 +3,8 @@ import type { Logger } from 'pino';
 import type { RankIndex, RankSet } from '../../cluster/rank-index.ts';
 import { within } from '../../platform/within.ts';
 import type { Database } from '../../store/database.ts';
+import { periodKey } from './period.ts';
 import { expiryParam, lowerDoubt, lowerStaleDoubt, raiseDoubt, readDoubts, renewDoubts } from './queries.ts';
-import { periodKey } from './sql-ranks.ts';
 
 /** How long a node relies on its last look at the doubts. */
 const lookMs = 300;

@@ -9,6 +9,12 @@ export interface RankPeriod {
   readonly descending: boolean;
 }
 
+/** Names the set of records. */
+export const periodKey = ({ board, expiry }: Pick<RankPeriod, 'board' | 'expiry'>): string => `${expiry}:${board}`;
+
+/** Names the set with its order. */
+export const orderKey = (period: RankPeriod): string => `${period.descending ? 'd' : 'a'}${periodKey(period)}`;
+
 /** Tells which of two states of an owner's record is the newer one: the greater pair. */
 export interface RecordVersion {
   /** Unix microseconds of `leaderboard_record.create_time`, which is `clock_timestamp()` of the insert. */
@@ -65,4 +71,14 @@ export interface Ranks {
    * fails. Announce its present period before, as for any change.
    */
   drop(board: string): Promise<void>;
+}
+
+/** Ranks of those owners. */
+export function pick(ranks: ReadonlyMap<string, bigint>, owners: readonly string[]): Map<string, bigint> {
+  const picked = new Map<string, bigint>();
+  for (const owner of owners) {
+    const rank = ranks.get(owner);
+    if (rank !== undefined) picked.set(owner, rank);
+  }
+  return picked;
 }

@@ -2,7 +2,7 @@ import { resourceExhausted } from '../../platform/errors.ts';
 import { Semaphore } from '../../platform/semaphore.ts';
 import type { Database } from '../../store/database.ts';
 import type { Param, Statement } from '../../store/sql.ts';
-import type { RankPeriod } from './period.ts';
+import { orderKey, periodKey, pick, type RankPeriod } from './period.ts';
 import {
   countRecords,
   expiryParam,
@@ -58,7 +58,7 @@ export class SqlRanks {
   /** Ranks of those of the owners that have a record. */
   async of(period: RankPeriod, owners: readonly string[]): Promise<Map<string, bigint>> {
     if (owners.length === 0) return new Map();
-    const key = `${period.descending ? 'd' : 'a'}${periodKey(period)}`;
+    const key = orderKey(period);
     let asked = this.#owners.get(key);
     if (asked === undefined) {
       asked = new OwnersAsked(
@@ -121,8 +121,6 @@ export class SqlRanks {
     }
   }
 }
-
-export const periodKey = ({ board, expiry }: Pick<RankPeriod, 'board' | 'expiry'>): string => `${expiry}:${board}`;
 
 /** Work whose result all get who asked before it began. */
 class Shared<T> {
@@ -229,14 +227,4 @@ class OwnersAsked {
     }
     return ranks;
   }
-}
-
-/** Those of the owners. */
-export function pick(ranks: ReadonlyMap<string, bigint>, owners: readonly string[]): Map<string, bigint> {
-  const picked = new Map<string, bigint>();
-  for (const owner of owners) {
-    const rank = ranks.get(owner);
-    if (rank !== undefined) picked.set(owner, rank);
-  }
-  return picked;
 }

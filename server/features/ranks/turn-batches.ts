@@ -1,5 +1,4 @@
-import type { RankPeriod } from './period.ts';
-import { periodKey } from './sql-ranks.ts';
+import { orderKey, type RankPeriod } from './period.ts';
 
 /** Gathers what concerns one period in one turn of the event loop, so that it goes to Redis together. */
 export class TurnBatches<Item> {
@@ -14,7 +13,7 @@ export class TurnBatches<Item> {
   }
 
   add(period: RankPeriod, item: Item): void {
-    const key = `${period.descending ? 'd' : 'a'}${periodKey(period)}`;
+    const key = orderKey(period);
     const waiting = this.#waiting.get(key);
     if (waiting !== undefined) {
       waiting.items.push(item);

@@ -3,8 +3,7 @@ import type { Logger } from 'pino';
 import type { RankIndex } from '../../cluster/rank-index.ts';
 import { type Changes, ownerOf, type RecordChange } from './changes.ts';
 import type { Doubts } from './doubts.ts';
-import type { RankPeriod } from './period.ts';
-import { periodKey } from './sql-ranks.ts';
+import { periodKey, type RankPeriod } from './period.ts';
 
 export interface UnsettledLimits {
   /** Owners of one period that are remembered; with more of them its index is dropped. */

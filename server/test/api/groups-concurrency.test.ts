@@ -1,13 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Database } from '../../store/database.ts';
+import { expect, test } from 'vitest';
 import { sql } from '../../store/sql.ts';
 import { type Player, signIn } from '../../testing/http.ts';
 import { Random } from '../../testing/random.ts';
-import { serverKinds, startTestServer, type TestServer } from '../../testing/server.ts';
 import type { Envelope } from '../../testing/socket.ts';
-import { quiet } from '../../testing/store.ts';
 import { createUsers } from '../../testing/users.ts';
 import { GroupClient, overRest, State, toTargets } from './groups-support.ts';
+import { numbers, underLoad } from './load-support.ts';
 
 // Many who come, go and change at once: on one node, and on two that share the database.
 
@@ -29,34 +27,22 @@ const groupById = sql<{ edge_count: number; max_count: number }>(
   'read',
 );
 
-const numbers = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
-
-describe.each(serverKinds)('groups under load on %s', (kind) => {
-  let server: TestServer;
-  let db: Database;
-
-  beforeAll(async () => {
-    server = await startTestServer({ kind });
-    db = new Database({ url: server.databaseUrl, sharedClients: 1, poolSize: 1 }, quiet);
-  });
-  afterAll(async () => {
-    await db?.close();
-    await server?.stop();
-    expect(server.errors).toEqual([]);
-  });
-
+underLoad('groups', (stage) => {
   const newClients = (count: number): Promise<GroupClient[]> =>
-    Promise.all(numbers(count).map(async () => new GroupClient(overRest(server), await signIn(server))));
+    Promise.all(numbers(count).map(async () => new GroupClient(overRest(stage.server), await signIn(stage.server))));
   /** Answers 'ok' or the message of the refusal. */
   const attempt = async ({ player }: GroupClient, method: string, message: object): Promise<string> => {
-    const { code, message: text } = await overRest(server).call(method, player.authorization, message);
+    const { code, message: text } = await overRest(stage.server).call(method, player.authorization, message);
     if (code === 13 || code === 2) throw new Error(`${method} failed: ${text}`);
     return code === 0 ? 'ok' : text;
   };
 
   /** What the database has of the group: states by user. Edges come in pairs, except bans; the count is right. */
   async function checkGroup(groupId: string): Promise<Map<string, number>> {
-    const [[group], edges] = await Promise.all([db.query(groupById, [groupId]), db.query(edgesOfGroup, [groupId])]);
+    const [[group], edges] = await Promise.all([
+      stage.db.query(groupById, [groupId]),
+      stage.db.query(edgesOfGroup, [groupId]),
+    ]);
     const there = edges.filter(({ source_id }) => source_id === groupId);
     const back = new Map(
       edges.filter(({ destination_id }) => destination_id === groupId).map((edge) => [edge.source_id, edge]),
@@ -195,9 +181,9 @@ describe.each(serverKinds)('groups under load on %s', (kind) => {
   test('pages through 10,000 members give each that stays what it is once, while others come, go and change', async () => {
     const random = new Random(10_000);
     const [owner] = (await newClients(1)) as [GroupClient];
-    const { groups } = server.features.groups;
+    const { groups } = stage.server.features.groups;
     const group = await owner.create({ max_count: 20_000 });
-    const ids = await createUsers(db, 10_500);
+    const ids = await createUsers(stage.db, 10_500);
     const [members, strangers] = [ids.slice(0, 10_000), ids.slice(10_000)];
     for (let at = 0; at < members.length; at += 5000) {
       await groups.addUsers(group.id, members.slice(at, at + 5000), null);
@@ -220,7 +206,7 @@ describe.each(serverKinds)('groups under load on %s', (kind) => {
     const seen = new Map<string, number>();
     for (let cursor = ''; ; ) {
       const query = { group_id: group.id, limit: 100, ...(cursor === '' ? {} : { cursor }) };
-      const page = await overRest(server).ok('ListGroupUsers', authorization, query);
+      const page = await overRest(stage.server).ok('ListGroupUsers', authorization, query);
       for (const { user } of page.group_users) seen.set(user.id, (seen.get(user.id) ?? 0) + 1);
       if (page.cursor === undefined) break;
       cursor = page.cursor;
@@ -231,6 +217,6 @@ describe.each(serverKinds)('groups under load on %s', (kind) => {
     expect(seen.get(owner.id)).toBe(1);
     expect((await checkGroup(group.id)).size).toBeGreaterThan(9000);
     await owner.ok('DeleteGroup', { group_id: group.id });
-    expect(await db.query(edgesOfGroup, [group.id])).toEqual([]);
+    expect(await stage.db.query(edgesOfGroup, [group.id])).toEqual([]);
   });
 });

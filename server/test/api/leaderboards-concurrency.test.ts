@@ -1,10 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Database } from '../../store/database.ts';
+import { expect, test } from 'vitest';
 import { sql } from '../../store/sql.ts';
 import { Random } from '../../testing/random.ts';
-import { serverKinds, startTestServer, type TestServer } from '../../testing/server.ts';
 import type { Envelope } from '../../testing/socket.ts';
-import { quiet } from '../../testing/store.ts';
 import {
   createLeaderboard,
   leaderboardsOf,
@@ -13,6 +10,7 @@ import {
   ranksOf,
   Scorer,
 } from './leaderboards-support.ts';
+import { numbers, underLoad } from './load-support.ts';
 
 // Many who write at once: on one node, and on two that share the database.
 
@@ -28,26 +26,12 @@ const recordsOfOwner = sql<{ id: string }>(
   'read',
 );
 
-const numbers = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
-
-describe.each(serverKinds)('leaderboards under load on %s', (kind) => {
-  let server: TestServer;
-  let db: Database;
-  const boards = () => leaderboardsOf(server);
-
-  beforeAll(async () => {
-    server = await startTestServer({ kind });
-    db = new Database({ url: server.databaseUrl, sharedClients: 1, poolSize: 1 }, quiet);
-  });
-  afterAll(async () => {
-    await db?.close();
-    await server?.stop();
-    expect(server.errors).toEqual([]);
-  });
+underLoad('leaderboards', (stage) => {
+  const boards = () => leaderboardsOf(stage.server);
 
   test('50 writers of one owner: each increment counts once', async () => {
-    const id = await createLeaderboard(server, { operator: 'incr' });
-    const player = await Scorer.enter(server);
+    const id = await createLeaderboard(stage.server, { operator: 'incr' });
+    const player = await Scorer.enter(stage.server);
     for (let round = 1; round <= 4; round++) {
       const replies: Envelope[] = await Promise.all(numbers(50).map(() => player.write(id, 3, 1)));
       const last = 50 * round;
@@ -65,8 +49,8 @@ describe.each(serverKinds)('leaderboards under load on %s', (kind) => {
     const random = new Random(7);
     const best = sortOrder === 'asc' ? Math.min : Math.max;
     for (let round = 0; round < 4; round++) {
-      const id = await createLeaderboard(server, { sortOrder });
-      const player = await Scorer.enter(server);
+      const id = await createLeaderboard(stage.server, { sortOrder });
+      const player = await Scorer.enter(stage.server);
       const given = numbers(50).map(() => [random.below(1000), random.below(1000)] as const);
       const replies: Envelope[] = await Promise.all(
         given.map(([score, subscore]) => player.write(id, score, subscore)),
@@ -87,15 +71,15 @@ describe.each(serverKinds)('leaderboards under load on %s', (kind) => {
 
   test('the same first score many times at once is one record', async () => {
     for (let round = 0; round < 10; round++) {
-      const id = await createLeaderboard(server, { operator: round % 2 === 0 ? 'set' : 'best' });
-      const player = await Scorer.enter(server);
+      const id = await createLeaderboard(stage.server, { operator: round % 2 === 0 ? 'set' : 'best' });
+      const player = await Scorer.enter(stage.server);
       const replies: Envelope[] = await Promise.all(numbers(20).map(() => player.write(id, 10, 10)));
       for (const reply of replies) expect(reply).toMatchObject({ score: '10', subscore: '10', num_score: 1 });
     }
   });
 
   test('ranks are those of the table once all is written', async () => {
-    const id = await createLeaderboard(server);
+    const id = await createLeaderboard(stage.server);
     const random = new Random(11);
     const owners = numbers(60).map((n) => ownerId(n + 1));
     await Promise.all(
@@ -105,7 +89,7 @@ describe.each(serverKinds)('leaderboards under load on %s', (kind) => {
         else await boards().writeRecord(id, { ownerId: owner, score: BigInt(random.below(20)), operator: 'set' });
       }),
     );
-    const player = await Scorer.enter(server);
+    const player = await Scorer.enter(stage.server);
     const page = await player.list(id, { limit: 100, owner_ids: owners });
     expect(page.owner_records).toEqual(page.records);
     expect(page.rank_count).toBe(String(page.records.length));
@@ -113,11 +97,11 @@ describe.each(serverKinds)('leaderboards under load on %s', (kind) => {
   });
 
   test('a board is used on all nodes as soon as it is made, and as the one it then is', async () => {
-    const players = await Promise.all(numbers(4).map(() => Scorer.enter(server)));
+    const players = await Promise.all(numbers(4).map(() => Scorer.enter(stage.server)));
     for (let round = 0; round < 12; round++) {
       const id = newLeaderboardId();
       for (const operator of ['incr', 'set', 'decr']) {
-        await createLeaderboard(server, { id, operator, sortOrder: operator === 'set' ? 'asc' : 'desc' });
+        await createLeaderboard(stage.server, { id, operator, sortOrder: operator === 'set' ? 'asc' : 'desc' });
         const replies: Envelope[] = await Promise.all(
           players.flatMap((player) => [player.write(id, 5), player.write(id, 5)]),
         );
@@ -131,7 +115,7 @@ describe.each(serverKinds)('leaderboards under load on %s', (kind) => {
 
   test('a board that is deleted and made again while it is written to', async () => {
     const id = newLeaderboardId();
-    const players = await Promise.all(numbers(8).map(() => Scorer.enter(server)));
+    const players = await Promise.all(numbers(8).map(() => Scorer.enter(stage.server)));
     let isOver = false;
     const writers = players.map(async (player) => {
       const codes = new Set<number>();
@@ -139,35 +123,35 @@ describe.each(serverKinds)('leaderboards under load on %s', (kind) => {
       return codes;
     });
     for (let round = 0; round < 25; round++) {
-      await createLeaderboard(server, {
+      await createLeaderboard(stage.server, {
         id,
         operator: round % 2 === 0 ? 'incr' : 'set',
         authoritative: round % 5 === 4,
       });
       await Promise.all(players.slice(0, 2).map((player) => player.tryWrite(id, { score: 5 })));
-      expect(await db.query(strayRecords, [])).toEqual([]);
+      expect(await stage.db.query(strayRecords, [])).toEqual([]);
       await boards().delete(id);
     }
     isOver = true;
     for (const codes of await Promise.all(writers)) {
       for (const code of codes) expect([0, 5, 7]).toContain(code);
     }
-    await createLeaderboard(server, { id });
+    await createLeaderboard(stage.server, { id });
     const page = await players[0]?.list(id, { limit: 10 });
     expect(page).toEqual({});
   });
 
   test('an account that is erased while it writes leaves nothing', async () => {
-    const ids = await Promise.all(numbers(3).map(() => createLeaderboard(server, { operator: 'incr' })));
+    const ids = await Promise.all(numbers(3).map(() => createLeaderboard(stage.server, { operator: 'incr' })));
     for (let round = 0; round < 5; round++) {
-      const player = await Scorer.enter(server);
+      const player = await Scorer.enter(stage.server);
       const writes = numbers(60).map((n) => player.tryWrite(ids[n % 3] ?? '', { score: 1 }));
       const [erased, ...outcomes] = await Promise.all([player.call('DeleteAccount'), ...writes]);
       expect(erased?.code).toBe(0);
       for (const { code } of outcomes) expect([0, 16]).toContain(code);
-      expect(await db.query(recordsOfOwner, [player.id])).toEqual([]);
+      expect(await stage.db.query(recordsOfOwner, [player.id])).toEqual([]);
     }
-    const witness = await Scorer.enter(server);
+    const witness = await Scorer.enter(stage.server);
     for (const id of ids) expect(await witness.list(id)).toEqual({});
   });
 });

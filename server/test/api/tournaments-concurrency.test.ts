@@ -1,11 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { NewTournament } from '../../features/tournaments/index.ts';
-import { Database } from '../../store/database.ts';
 import { sql } from '../../store/sql.ts';
 import { Random } from '../../testing/random.ts';
-import { serverKinds, startTestServer, type TestServer } from '../../testing/server.ts';
-import { quiet } from '../../testing/store.ts';
 import { createUsers } from '../../testing/users.ts';
+import { numbers, underLoad } from './load-support.ts';
 import { Competitor, createTournament, tournamentsOf } from './tournaments-support.ts';
 
 // Attempts and sizes are exact, whoever comes at the same time: on one node, and on two that share the database.
@@ -21,24 +19,9 @@ const storedSize = sql<{ size: number }>(
   'read',
 );
 
-const numbers = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
-
-describe.each(serverKinds)('tournaments under load on %s', (kind) => {
-  let server: TestServer;
-  let db: Database;
-
-  beforeAll(async () => {
-    server = await startTestServer({ kind });
-    db = new Database({ url: server.databaseUrl, sharedClients: 1, poolSize: 1 }, quiet);
-  });
-  afterAll(async () => {
-    await db?.close();
-    await server?.stop();
-    expect(server.errors).toEqual([]);
-  });
-
-  const create = (fields: Partial<NewTournament> = {}) => createTournament(server, fields);
-  const newOwners = (count: number) => createUsers(db, count);
+underLoad('tournaments', (stage) => {
+  const create = (fields: Partial<NewTournament> = {}) => createTournament(stage.server, fields);
+  const newOwners = (count: number) => createUsers(stage.db, count);
   const submission = (tournamentId: string, ownerId: string, score: bigint) => ({
     ...{ tournamentId, ownerId, username: null, score, subscore: 0n, metadata: null, operator: null },
   });
@@ -49,24 +32,24 @@ describe.each(serverKinds)('tournaments under load on %s', (kind) => {
       (error) => error.refusal ?? String(error),
     );
   const write = (id: string, owner: string, score = 1n) =>
-    attempt(tournamentsOf(server).write(submission(id, owner, score), 'client'));
+    attempt(tournamentsOf(stage.server).write(submission(id, owner, score), 'client'));
   const join = (id: string, owner: string) =>
-    attempt(tournamentsOf(server).join({ tournamentId: id, ownerId: owner, username: owner }, 'client'));
-  const leave = (id: string, owner: string) => attempt(tournamentsOf(server).deleteRecord(id, owner, 'client'));
+    attempt(tournamentsOf(stage.server).join({ tournamentId: id, ownerId: owner, username: owner }, 'client'));
+  const leave = (id: string, owner: string) => attempt(tournamentsOf(stage.server).deleteRecord(id, owner, 'client'));
   const count = (outcomes: readonly string[], outcome: string) => outcomes.filter((each) => each === outcome).length;
   /** Records and size agree; answers them. */
   const check = async (id: string): Promise<number> => {
     const [[records], [size], [shown]] = await Promise.all([
-      db.query(countRecords, [id]),
-      db.query(storedSize, [id]),
-      tournamentsOf(server).get([id]),
+      stage.db.query(countRecords, [id]),
+      stage.db.query(storedSize, [id]),
+      tournamentsOf(stage.server).get([id]),
     ]);
     expect([size?.size, shown?.size]).toEqual([records?.count, records?.count]);
     return records?.count ?? -1;
   };
 
   test('of 50 scores of one owner at once as many count as there are attempts', async () => {
-    const player = await Competitor.enter(server);
+    const player = await Competitor.enter(stage.server);
     for (const maxSize of [0, 10]) {
       const id = await create({ maxNumScore: 3, maxSize, operator: 'incr' });
       const replies = await Promise.all(numbers(50).map(() => player.tryWrite(id, 1)));
@@ -79,7 +62,7 @@ describe.each(serverKinds)('tournaments under load on %s', (kind) => {
   });
 
   test('of 50 scores of one who joined all are answered, and as many count', async () => {
-    const player = await Competitor.enter(server);
+    const player = await Competitor.enter(stage.server);
     const id = await create({ maxNumScore: 3, joinRequired: true, operator: 'incr' });
     await player.join(id);
     const replies = await Promise.all(numbers(50).map(() => player.tryWrite(id, 1)));
@@ -118,7 +101,7 @@ describe.each(serverKinds)('tournaments under load on %s', (kind) => {
         );
         const known = new Set(['ok', 'full', 'notJoined']);
         expect(outcomes.filter((outcome) => !known.has(outcome))).toEqual([]);
-        if ((await db.query(storedSize, [id])).length > 0) expect(await check(id)).toBeLessThanOrEqual(4);
+        if ((await stage.db.query(storedSize, [id])).length > 0) expect(await check(id)).toBeLessThanOrEqual(4);
       }
       expect(await check(id)).toBeGreaterThan(0);
     }
@@ -131,9 +114,9 @@ describe.each(serverKinds)('tournaments under load on %s', (kind) => {
       `INSERT INTO leaderboard_record (leaderboard_id, owner_id) SELECT $1, gen_random_uuid() FROM generate_series(1, 20)`,
       'write',
     );
-    await db.execute(old, [id]);
+    await stage.db.execute(old, [id]);
     const [leaver, ...owners] = await newOwners(41);
-    await db.execute(
+    await stage.db.execute(
       sql<never>(
         'test_old_record_of',
         'INSERT INTO leaderboard_record (leaderboard_id, owner_id) VALUES ($1, $2)',
@@ -153,7 +136,7 @@ describe.each(serverKinds)('tournaments under load on %s', (kind) => {
       const id = await create({ sortOrder: descending ? 'desc' : 'asc' });
       const [owner = ''] = await newOwners(1);
       await Promise.all(numbers(40).map((n) => write(id, owner, BigInt(100 + ((n * 17) % 40)))));
-      const page = await tournamentsOf(server).listRecords(
+      const page = await tournamentsOf(stage.server).listRecords(
         { tournamentId: id, expiry: 0 },
         { ownerIds: [], limit: 10, cursor: '' },
         'server',
@@ -166,12 +149,12 @@ describe.each(serverKinds)('tournaments under load on %s', (kind) => {
     const [owner = ''] = await newOwners(1);
     const id = await create({ maxNumScore: 1000 });
     const writing = numbers(60).map(() => write(id, owner));
-    await tournamentsOf(server).delete(id);
-    await tournamentsOf(server).create({ id, duration: 3600, authoritative: true, maxNumScore: 5 });
+    await tournamentsOf(stage.server).delete(id);
+    await tournamentsOf(stage.server).create({ id, duration: 3600, authoritative: true, maxNumScore: 5 });
     writing.push(...numbers(20).map(() => write(id, owner)));
     const outcomes = await Promise.all(writing);
     expect(outcomes.slice(60)).toEqual(numbers(20).map(() => 'authoritative'));
-    expect((await db.query(countRecords, [id]))[0]?.count).toBe(0);
+    expect((await stage.db.query(countRecords, [id]))[0]?.count).toBe(0);
     expect(outcomes.filter((each) => !['ok', 'notFound', 'authoritative'].includes(each))).toEqual([]);
   });
 });
