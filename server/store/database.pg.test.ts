@@ -156,6 +156,28 @@ test('a deadlock among single statements is retried', async () => {
   expect(await test.db.query(total)).toEqual([{ n: 200n }]);
 });
 
+test('conflicts (40001) of statements that the connection knows are retried, and rows stay what they are', async () => {
+  await using test = await openTestDatabase({ sharedClients: 1, poolSize: 1 });
+  const write = (name: string, text: string) => test.db.execute(sql(name, text, 'write'));
+  await write('test_create_turn', 'CREATE SEQUENCE turn');
+  await write(
+    'test_create_sometimes',
+    `CREATE FUNCTION sometimes(a int) RETURNS TABLE (a1 int, a2 int) LANGUAGE plpgsql AS $$
+     BEGIN
+       IF nextval('turn') % 3 = 0 THEN RAISE EXCEPTION 'conflict' USING ERRCODE = '40001'; END IF;
+       RETURN QUERY SELECT a, a + 1;
+     END $$`,
+  );
+  const sometimes = sql('test_sometimes', 'SELECT a1, a2 FROM sometimes($1)', 'read');
+  const row = (a: number): object[] => [{ a1: a, a2: a + 1 }];
+  for (let i = 0; i < 10; i++) {
+    expect(await test.db.query(sometimes, [i])).toEqual(row(i));
+    expect(await test.db.transaction((tx) => tx.query(sometimes, [i]))).toEqual(row(i));
+  }
+  const together = await Promise.all(Array.from({ length: 6 }, (_, i) => test.db.query(sometimes, [i])));
+  expect(together).toEqual(Array.from({ length: 6 }, (_, i) => row(i)));
+});
+
 test('a changed result type costs a connection, not a call', async () => {
   await using test = await openTestDatabase({ sharedClients: 2, poolSize: 2 });
   await test.db.execute(sql('test_create_c', 'CREATE TABLE c (v varchar(10))', 'write'));

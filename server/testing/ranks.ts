@@ -173,7 +173,10 @@ export class RankStage {
     const told = await ranks.of(period, order);
     const different = order.filter((owner, i) => told.get(owner) !== BigInt(i + 1));
     if ((await ranks.count(period)) !== BigInt(order.length)) different.push('count');
-    return different;
+    const owners = order.slice(0, 3);
+    const standings = await ranks.standings(period, owners);
+    if (standings.count !== BigInt(order.length)) different.push('count of standings');
+    return [...different, ...owners.filter((owner, i) => standings.ranks.get(owner) !== BigInt(i + 1))];
   }
 
   /** What the index and the table do not have in common; null when there is no complete index. */

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Database } from '../../store/database.ts';
 import { migrateUp } from '../../store/migrate.ts';
 import { sql } from '../../store/sql.ts';
+import type { Queryable } from '../../store/transaction.ts';
 import { createTestSchema, type TestSchema } from '../../testing/database.ts';
 import { quiet } from '../../testing/store.ts';
 import { pageAround, readNeighbours } from './neighbours.ts';
@@ -27,6 +28,12 @@ const insertRecord = sql(
   'write',
 );
 
+const deleteRecord = sql(
+  'test_delete_record',
+  'DELETE FROM leaderboard_record WHERE leaderboard_id = $1 AND owner_id = $2',
+  'write',
+);
+
 /** The algorithm of the contract, section 12, with its next cursor mended: positions from 1, and what comes around. */
 function expected(count: number, owner: number, limit: number): { ranks: number[]; prev: boolean; next: boolean } {
   const above = Array.from({ length: Math.min(limit, owner - 1) }, (_, i) => owner - 1 - i).reverse();
@@ -39,6 +46,27 @@ function expected(count: number, owner: number, limit: number): { ranks: number[
   const ranks = all.slice(start, start + limit);
   return { ranks, prev: (ranks[0] ?? 0) > 1, next: (ranks.at(-1) ?? 0) < count };
 }
+
+it('an owner whose record goes between the two looks at an end of the board has none', async () => {
+  const board = { id: 'going', descending: true };
+  await db.execute(insertBoard, [board.id, 1]);
+  const [first, second] = [randomUUID(), randomUUID()];
+  await db.execute(insertRecord, [board.id, first, 2]);
+  await db.execute(insertRecord, [board.id, second, 1]);
+  let looks = 0;
+  const going: Queryable = {
+    async query(statement, params) {
+      looks++;
+      const rows = await db.query(statement, params);
+      await db.execute(deleteRecord, [board.id, first]);
+      return rows;
+    },
+    execute: (statement, params) => db.execute(statement, params),
+  };
+  expect(await readNeighbours(going, board, 0, first, 5)).toBeNull();
+  expect(looks).toBe(2);
+  expect(await readNeighbours(db, board, 0, second, 5)).toMatchObject({ above: [], below: [] });
+});
 
 it.each([true, false])('pages around each of 1 to 9 records, of each size (descending: %s)', async (descending) => {
   for (let count = 1; count <= 9; count++) {

@@ -86,8 +86,13 @@ describe.skipIf(!redisAvailable)('ranks of two nodes', () => {
     }
     for (const [i, own] of ranks.entries()) expect(own).toEqual(new Map([[owners[150 + i], BigInt(151 + i)]]));
     expect(counts).toEqual([300n, { count: 300n, ranks: new Map() }]);
-    // More owners than one step of Redis takes.
-    const all = await b.ranks.standings(period, [...owners].reverse());
+    // More owners than one step of Redis takes, and somebody who asks for one meanwhile.
+    const [all, few] = await Promise.all([
+      b.ranks.standings(period, [...owners].reverse()),
+      b.ranks.standings(period, owners.slice(7, 8)),
+    ]);
+    expect(few).toEqual({ count: 300n, ranks: new Map([[owners[7], 8n]]) });
+    expect((await asked()) - before).toBe(3 + 2 + 1);
     expect([...all.ranks].reverse()).toEqual(owners.map((owner, i) => [owner, BigInt(i + 1)]));
   });
 
